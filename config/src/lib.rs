@@ -1,2 +1,32 @@
-//! Shoal `config`: see ARCHITECTURE.md.
+//! Settings of every Shoal process, and their logging.
+//!
+//! One YAML file (`config/settings.yaml` is the commented example) describes a whole deployment:
+//! the scheduler, the executors and `shoal serve` read the same file and take what they need.
+//! [`Settings::load`] lays four layers over each other, later ones win:
+//!
+//! 1. the YAML file,
+//! 2. the `.env` file beside it,
+//! 3. environment variables `SHOAL__SECTION__KEY=value`,
+//! 4. command-line flags.
+//!
+//! Promises: a process that gets `Settings` got all of them checked. An unknown key, a wrong type
+//! or a missing file is a [`ConfigError`] that names the key and where it was written. Neither
+//! `Debug` nor `Serialize` of anything in this crate prints a secret.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod catalog;
+mod error;
+mod secret;
+mod settings;
+mod storage;
+mod units;
+
+pub use catalog::{AttachedCatalog, AttachedKind, CatalogSettings};
+pub use error::ConfigError;
+pub use secret::Secret;
+pub use settings::{
+    Cluster, ExecutorSettings, FlightSettings, ImageSettings, Placement, Processing, QuerySettings,
+    SchedulerSettings, Settings, WriteSettings,
+};
+pub use storage::{AzureSettings, GcsSettings, S3Settings, Storage};
+pub use units::ByteSize;
