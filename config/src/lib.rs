@@ -15,7 +15,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod catalog;
+mod check;
+mod env_file;
 mod error;
+mod layers;
+mod load;
+pub mod logging;
+mod place;
+mod rolling;
 mod secret;
 mod settings;
 mod storage;

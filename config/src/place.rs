@@ -1,0 +1,188 @@
+//! Makes every path in the settings absolute, so that a process means the same place wherever it
+//! changes directory to and whichever process of the cluster reads it.
+
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::layers::Origins;
+use crate::{ConfigError, Settings};
+
+/// Schemes of the object stores Shoal reads and writes.
+const STORE_SCHEMES: [&str; 5] = ["file", "s3", "az", "abfss", "gs"];
+/// Schemes of the databases that can keep the catalog.
+const CATALOG_SCHEMES: [&str; 3] = ["sqlite", "postgres", "postgresql"];
+
+/// Resolves all paths against `folder`, the current directory.
+pub(crate) fn resolve(
+    settings: &mut Settings,
+    folder: &Path,
+    origins: &Origins,
+) -> Result<(), ConfigError> {
+    let storage = &mut settings.storage;
+    for (key, path) in [
+        ("storage.raw_path", &mut storage.raw_path),
+        ("storage.processed_path", &mut storage.processed_path),
+        ("storage.curated_path", &mut storage.curated_path),
+        ("storage.default_path", &mut storage.default_path),
+    ] {
+        *path = store_url(path, folder).map_err(|message| origins.refuse(key, message))?;
+    }
+    for (index, attached) in settings.catalog.attach.iter_mut().enumerate() {
+        let key = |name: &str| format!("catalog.attach[{index}].{name}");
+        attached.warehouse = store_url(&attached.warehouse, folder)
+            .map_err(|message| origins.refuse(&key("warehouse"), message))?;
+        if attached.kind == crate::AttachedKind::IcebergSql {
+            attached.uri = database_url(&attached.uri, folder)
+                .map_err(|message| origins.refuse(&key("uri"), message))?;
+        }
+    }
+    settings.catalog.url = database_url(&settings.catalog.url, folder)
+        .map_err(|message| origins.refuse("catalog.url", message))?;
+
+    let executor = &mut settings.cluster.executor;
+    let optional = [
+        &mut settings.storage.gcs.service_account_path,
+        &mut settings.flight.users_file,
+    ];
+    for path in [&mut executor.work_dir, &mut executor.spill_dir]
+        .into_iter()
+        .chain(optional.into_iter().flatten())
+    {
+        *path = absolute(path, folder);
+    }
+    Ok(())
+}
+
+/// `folder/path` without `.` and `..`; an absolute path stays where it is.
+fn absolute(path: &Path, folder: &Path) -> PathBuf {
+    let mut resolved = PathBuf::new();
+    for part in folder.join(path).components() {
+        match part {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir => {
+                resolved.pop();
+            }
+            part => resolved.push(part),
+        }
+    }
+    resolved
+}
+
+/// A local path or store URL as an absolute URL that ends in `/`.
+fn store_url(text: &str, folder: &Path) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("is empty; give a path or a URL such as s3://bucket/prefix/".into());
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        let path = absolute(Path::new(text), folder);
+        return Url::from_directory_path(&path)
+            .map(String::from)
+            .map_err(|()| format!("\"{text}\" cannot be made an absolute path"));
+    };
+    if !STORE_SCHEMES.contains(&scheme) {
+        return Err(format!(
+            "\"{scheme}://\" is not a store Shoal knows; use a path or one of {}",
+            STORE_SCHEMES
+                .map(|scheme| format!("{scheme}://"))
+                .join(", ")
+        ));
+    }
+    if scheme == "file" && !rest.starts_with('/') {
+        return Err(format!(
+            "\"{text}\" is not absolute; write file:///path or a plain path"
+        ));
+    }
+    let mut url = Url::parse(text).map_err(|error| format!("\"{text}\" is not a URL: {error}"))?;
+    if url.password().is_some() {
+        return Err(
+            "holds a password; credentials belong in the keys of the store below `storage:`".into(),
+        );
+    }
+    if scheme != "file" && url.host_str().is_none_or(str::is_empty) {
+        return Err(format!(
+            "\"{text}\" names no bucket; write {scheme}://bucket/prefix/"
+        ));
+    }
+    if !url.path().ends_with('/') {
+        let with_slash = format!("{}/", url.path());
+        url.set_path(&with_slash);
+    }
+    Ok(url.into())
+}
+
+/// A database URL; the file of a SQLite one is made absolute. Messages never repeat the URL, which
+/// may hold a password.
+fn database_url(text: &str, folder: &Path) -> Result<String, String> {
+    let expected = "expected sqlite://path/catalog.db or postgres://user:password@host/database";
+    let (scheme, rest) = text.split_once("://").ok_or(expected)?;
+    if !CATALOG_SCHEMES.contains(&scheme) {
+        return Err(format!(
+            "\"{scheme}://\" is not a database Shoal knows; {expected}"
+        ));
+    }
+    if scheme != "sqlite" {
+        Url::parse(text).map_err(|error| format!("is not a URL ({error}); {expected}"))?;
+        return Ok(text.to_string());
+    }
+    let (path, query) = match rest.split_once('?') {
+        Some((path, query)) => (path, format!("?{query}")),
+        None => (rest, String::new()),
+    };
+    if path.is_empty() || path == ":memory:" {
+        return Err("names no file; every process of a cluster must see the same catalog".into());
+    }
+    Ok(format!(
+        "sqlite://{}{query}",
+        absolute(Path::new(path), folder).display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_paths_become_file_urls_with_a_slash() {
+        let folder = Path::new("/lake");
+        for (text, url) in [
+            ("data/raw", "file:///lake/data/raw/"),
+            ("./a/../b c", "file:///lake/b%20c/"),
+            ("/abs/", "file:///abs/"),
+            ("file:///abs", "file:///abs/"),
+            ("s3://datalake/raw", "s3://datalake/raw/"),
+            ("s3://datalake", "s3://datalake/"),
+        ] {
+            assert_eq!(store_url(text, folder).as_deref(), Ok(url), "{text}");
+        }
+        for text in ["", "hdfs://x/y", "file://x", "s3:///x", "s3://k:v@b/x"] {
+            assert!(store_url(text, folder).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sqlite_catalog_is_found_from_any_directory() {
+        let folder = Path::new("/lake");
+        assert_eq!(
+            database_url("sqlite://data/c.db?mode=rwc", folder).unwrap(),
+            "sqlite:///lake/data/c.db?mode=rwc"
+        );
+        assert_eq!(
+            database_url("sqlite:///x/c.db", folder).unwrap(),
+            "sqlite:///x/c.db"
+        );
+        assert!(database_url("sqlite://:memory:", folder).is_err());
+    }
+
+    #[test]
+    fn a_bad_database_url_is_refused_without_its_password() {
+        for text in [
+            "mysql://u:hunter2@h/d",
+            "postgres://u:hunter2@h:port/d",
+            "hunter2",
+        ] {
+            let message = database_url(text, Path::new("/")).unwrap_err();
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+}
