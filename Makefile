@@ -1,0 +1,55 @@
+# Everything a developer types. `make help` lists it.
+
+# Build products and test tools stay outside the tree, so that fresh clones share them.
+SHOAL_CACHE ?= $(HOME)/.cache/shoal
+CARGO_TARGET_DIR ?= $(SHOAL_CACHE)/target
+export SHOAL_CACHE CARGO_TARGET_DIR
+
+VENV := $(SHOAL_CACHE)/venv
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build quickstart test test-rust test-e2e setup-tests lint fmt doc deny bench clean-data
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## build every binary (development profile)
+	cargo build --workspace --bins
+
+quickstart: ## build, take in the photos of examples/, compute features, query them
+	cargo build --workspace --bin shoal
+	scripts/quickstart.sh
+
+test: setup-tests test-rust test-e2e ## set up what tests need and run all of them
+
+setup-tests: ## install what the tests need (Debian packages, Python venv, MinIO, JDBC driver)
+	scripts/setup-tests.sh
+
+test-rust: ## run the tests that stand in the crates
+	cargo test --workspace
+
+test-e2e: build ## run the end-to-end tests; PYTEST_ARGS="-k jdbc" picks some
+	$(VENV)/bin/pytest tests $(PYTEST_ARGS)
+
+lint: ## check formatting, clippy, spelling and the licenses of dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	scripts/setup-lint.sh
+	$(VENV)/bin/typos
+	$(MAKE) deny
+
+fmt: ## format the code
+	cargo fmt --all
+
+doc: ## build the API documentation; a broken link fails
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+deny: ## check licenses and sources of dependencies
+	$(SHOAL_CACHE)/bin/cargo-deny --log-level error check bans licenses sources
+
+bench: ## measure everything in benchmarks/README.md
+	benchmarks/run.sh
+
+clean-data: ## remove what a local Shoal keeps below ./data
+	rm -rf data
