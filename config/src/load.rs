@@ -6,6 +6,17 @@ use std::path::Path;
 use crate::layers::{self, Kind, Sources};
 use crate::{ConfigError, Settings, check::check, place};
 
+/// Splits a command-line flag `key=value` for [`Settings::load`]; fits clap's `value_parser`.
+///
+/// # Errors
+/// The flag has no `=`.
+pub fn parse_flag(flag: &str) -> Result<(String, String), String> {
+    let (key, value) = flag
+        .split_once('=')
+        .ok_or_else(|| "expected KEY=VALUE, such as flight.port=32011".to_string())?;
+    Ok((key.trim().to_string(), value.to_string()))
+}
+
 impl Settings {
     /// Reads the settings: `file` (none: the defaults), then the `.env` beside it (without a file:
     /// in the current directory), then `SHOAL__…` environment variables, then `flags`, pairs of a
@@ -67,10 +78,7 @@ mod tests {
         let file = folder.path().join("settings.yaml");
         std::fs::write(&file, yaml).unwrap();
         std::fs::write(folder.path().join(".env"), env_file).unwrap();
-        let pair = |text: &&str| {
-            let (key, value) = text.split_once('=').unwrap();
-            (key.to_string(), value.to_string())
-        };
+        let pair = |text: &&str| parse_flag(text).unwrap();
         let environment: Vec<_> = environment
             .iter()
             .map(pair)

@@ -86,19 +86,18 @@ impl Default for Rotation {
 }
 
 /// Starts logging for this process, once. `file` is `logging.yaml` (none: the defaults); the
-/// `.env` beside it and `SHOAL__LOGGING__…` variables override it. `process` is the program's
-/// name, for `{process}` in the file's name.
+/// `.env` beside it and `SHOAL__LOGGING__…` variables override it.
 ///
 /// # Errors
 /// The settings' own errors, a log file that cannot be written, or a second call.
-pub fn init(file: Option<&Path>, process: &str) -> Result<(), ConfigError> {
+pub fn init(file: Option<&Path>) -> Result<(), ConfigError> {
     let environment: Vec<_> = std::env::vars_os().collect();
     let (settings, filter) = load(file, &environment)?;
     let failed = |error: &dyn std::fmt::Display| ConfigError::Logging(error.to_string());
 
     let (writer, colored) = match &settings.file {
         Some(path) => {
-            let path = path.to_string_lossy().replace("{process}", process);
+            let path = path.to_string_lossy().replace("{process}", &process_name());
             let file = RollingFile::open(Path::new(&path), settings.rotation)
                 .map_err(|error| failed(&format!("log file {path}: {error}")))?;
             (BoxMakeWriter::new(Arc::new(file)), false)
@@ -117,6 +116,16 @@ pub fn init(file: Option<&Path>, process: &str) -> Result<(), ConfigError> {
         Format::Json => builder.json().flatten_event(true).try_init(),
     }
     .map_err(|error| failed(&error))
+}
+
+/// The program's file name, such as `shoal-executor`.
+fn process_name() -> String {
+    let program = std::env::current_exe().unwrap_or_default();
+    program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn load(
