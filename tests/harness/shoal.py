@@ -31,13 +31,14 @@ def merged(base: dict, changes: dict) -> dict:
 class Shoal:
     """A running deployment. `kind` is "serve" or "cluster"."""
 
-    def __init__(self, kind: str, folder: Path, settings: dict | None = None, executors: int = 2):
+    def __init__(self, kind: str, folder: Path, settings: dict | None = None, executors: int = 2, env: dict | None = None):
         self.kind = kind
         self.folder = folder
         self.port = free_port()
         self.settings = merged(self._defaults(), settings or {})
         self.config = folder / "settings.yaml"
         self.config.write_text(json.dumps(self.settings, indent=2))  # JSON is YAML
+        self.env = env
         self.processes: list[Process] = []
         self.executors: list[Process] = []
         if kind == "serve":
@@ -68,7 +69,7 @@ class Shoal:
         }
 
     def _start(self, name: str, binary: str, *arguments) -> Process:
-        process = Process([program(binary), *arguments, "--config", self.config], self.folder, name)
+        process = Process([program(binary), *arguments, "--config", self.config], self.folder, name, self.env)
         self.processes.append(process)
         return process
 
