@@ -42,8 +42,8 @@ def test_a_bad_settings_file_is_refused_by_key_and_file(binary, settings, named,
 def test_a_bad_variable_and_a_bad_flag_are_refused_by_name(binary, tmp_path):
     message = refused(binary, "{}", tmp_path, env={"SHOAL__QUERY__PLACEMENT": "moon"})
     assert "query.placement" in message and "SHOAL__QUERY__PLACEMENT" in message
-    message = refused(binary, "{}", tmp_path, flags=["--set", "query.placment=local"])
-    assert "query.placment" in message and "query.placement" in message
+    message = refused(binary, "{}", tmp_path, flags=["--set", "query.placements=local"])
+    assert "query.placements" in message and "query.placement" in message
 
 
 @pytest.mark.parametrize("binary", PROGRAMS)

@@ -68,7 +68,7 @@ def test_a_large_result_arrives_whole(shoal):
     ("SELECT * FROM nowhere.nothing", "nothing"),
     ("SELECT no_such_column FROM (SELECT 1 AS a)", "no_such_column"),
     ("SELECT no_such_function(1)", "no_such_function"),
-    ("SELEC 1", "SELEC"),
+    ("SELECT FROM WHERE", "WHERE"),
     ("SELECT CAST('x' AS INT)", "x"),
 ])
 def test_an_error_names_what_is_wrong_and_the_session_goes_on(shoal, sql, named):
