@@ -16,7 +16,7 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
         images,
         ..
     } = settings;
-    let at_least_one: [(&str, u64); 15] = [
+    let at_least_one: [(&str, u64); 14] = [
         ("processing.batch_size", processing.batch_size as u64),
         ("cluster.heartbeat_seconds", cluster.heartbeat_seconds),
         (
@@ -34,7 +34,6 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
         ("write.batch_bytes", write.batch_bytes.0),
         ("images.max_file_bytes", images.max_file_bytes.0),
         ("images.max_pixels", images.max_pixels),
-        ("cluster.scheduler.port", u64::from(cluster.scheduler.port)),
     ];
     for (key, value) in at_least_one {
         if value == 0 {

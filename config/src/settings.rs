@@ -94,7 +94,8 @@ pub struct SchedulerSettings {
     pub bind_host: String,
     /// Address executors reach it by.
     pub host: String,
-    /// Port of its gRPC service.
+    /// Port of its gRPC service; 0 takes a free one, which only `shoal serve` can tell its
+    /// executor.
     pub port: u16,
 }
 
