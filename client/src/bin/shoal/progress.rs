@@ -1,0 +1,217 @@
+//! Shows on standard error how far a statement is: a bar that redraws on a terminal; elsewhere
+//! nothing for queries, and a line now and then for ingest.
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use shoal_client::Progress;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// Statements quicker than this show no bar at all.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// How often the bar's clock and spinner move.
+const TICK: Duration = Duration::from_millis(120);
+/// How often a plain line is printed.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// The progress of one statement on standard error. Dropping it clears it.
+pub struct Display {
+    bar: ProgressBar,
+    describe: fn(&Progress, Duration) -> String,
+    /// Whether to print plain lines where no bar can be drawn.
+    plain_lines: bool,
+    following: parking_lot::Mutex<Option<Following>>,
+}
+
+struct Following {
+    progress: watch::Receiver<Progress>,
+    task: AbortHandle,
+}
+
+impl Display {
+    /// For any statement: stages and tasks.
+    pub fn stages() -> Self {
+        Self::new(describe_stages, false)
+    }
+
+    /// For the ingest of images: files, bytes, rejects and rate.
+    pub fn ingest() -> Self {
+        Self::new(describe_ingest, !stderr().is_terminal())
+    }
+
+    fn new(describe: fn(&Progress, Duration) -> String, plain_lines: bool) -> Self {
+        let target = match stderr().is_terminal() {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(style("{spinner} {elapsed} {msg}"));
+        Self {
+            bar,
+            describe,
+            plain_lines,
+            following: parking_lot::Mutex::new(None),
+        }
+    }
+
+    /// Shows `progress` from now on.
+    pub fn follow(&self, progress: watch::Receiver<Progress>) {
+        let shown = progress.clone();
+        let task = match self.plain_lines {
+            true => tokio::spawn(print_lines(shown, self.describe)),
+            false => tokio::spawn(draw(self.bar.clone(), shown, self.describe)),
+        };
+        let task = task.abort_handle();
+        *self.following.lock() = Some(Following { progress, task });
+    }
+
+    /// The last progress reported.
+    pub fn latest(&self) -> Progress {
+        let following = self.following.lock();
+        let latest = following.as_ref().map(|f| f.progress.borrow().clone());
+        latest.unwrap_or_default()
+    }
+
+    /// Takes the bar off the screen for good.
+    pub fn clear(&self) {
+        if let Some(following) = self.following.lock().as_ref() {
+            following.task.abort();
+            self.bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+async fn draw(
+    bar: ProgressBar,
+    mut progress: watch::Receiver<Progress>,
+    describe: fn(&Progress, Duration) -> String,
+) {
+    tokio::time::sleep(PATIENCE).await;
+    bar.enable_steady_tick(TICK);
+    loop {
+        {
+            let now = progress.borrow_and_update();
+            let (done, known) = now.tasks();
+            if known > 0 {
+                bar.set_style(style("{spinner} {elapsed} [{bar:24}] {msg}"));
+                bar.set_length(known as u64);
+                bar.set_position(done as u64);
+            }
+            bar.set_message(describe(&now, bar.elapsed()));
+        }
+        if progress.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn print_lines(
+    progress: watch::Receiver<Progress>,
+    describe: fn(&Progress, Duration) -> String,
+) {
+    let start = Instant::now();
+    loop {
+        tokio::time::sleep(LINE_EVERY).await;
+        eprintln!("{}", describe(&progress.borrow(), start.elapsed()));
+    }
+}
+
+/// A style from a template; the templates of this file are valid.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .progress_chars("=> ")
+}
+
+fn describe_stages(progress: &Progress, _: Duration) -> String {
+    let (done, known) = progress.tasks();
+    if known == 0 {
+        return progress.state.clone();
+    }
+    let stages = progress.stages.len();
+    let finished = progress
+        .stages
+        .iter()
+        .filter(|stage| stage.done == stage.tasks)
+        .count();
+    format!("{done}/{known} tasks, {finished}/{stages} stages")
+}
+
+fn describe_ingest(progress: &Progress, elapsed: Duration) -> String {
+    let Some(files) = progress.files else {
+        return describe_stages(progress, elapsed);
+    };
+    let bytes = progress.bytes.unwrap_or_default();
+    let rejects = progress.rejects.unwrap_or_default();
+    let rate = bytes as f64 / elapsed.as_secs_f64().max(0.001);
+    format!(
+        "{} files, {}, {} rejected, {}/s",
+        HumanCount(files),
+        HumanBytes(bytes),
+        HumanCount(rejects),
+        HumanBytes(rate as u64)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shoal_client::Stage;
+
+    #[test]
+    fn stages_are_counted_finished_when_all_their_tasks_are() {
+        let mut progress = Progress {
+            state: "running".into(),
+            ..Progress::default()
+        };
+        assert_eq!(describe_stages(&progress, Duration::ZERO), "running");
+        progress.stages = vec![
+            Stage {
+                id: 1,
+                tasks: 4,
+                done: 4,
+            },
+            Stage {
+                id: 2,
+                tasks: 2,
+                done: 1,
+            },
+        ];
+        assert_eq!(
+            describe_stages(&progress, Duration::ZERO),
+            "5/6 tasks, 1/2 stages"
+        );
+    }
+
+    #[test]
+    fn ingest_shows_files_bytes_rejects_and_rate() {
+        let progress = Progress {
+            files: Some(1200),
+            bytes: Some(3 << 20),
+            rejects: Some(2),
+            ..Progress::default()
+        };
+        assert_eq!(
+            describe_ingest(&progress, Duration::from_secs(3)),
+            "1,200 files, 3.00 MiB, 2 rejected, 1.00 MiB/s"
+        );
+    }
+
+    #[test]
+    fn every_template_is_valid() {
+        for template in [
+            "{spinner} {elapsed} {msg}",
+            "{spinner} {elapsed} [{bar:24}] {msg}",
+        ] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
+    }
+}
