@@ -124,3 +124,23 @@ def test_answers_are_the_same_wherever_a_query_runs(shoal, schema, placement):
         cursor.execute(f"EXPLAIN SELECT count(*) FROM {schema}.t WHERE id > 5")
         explained = str(cursor.fetchall()).lower()
         assert placement in explained
+
+
+@pytest.mark.parametrize("sql, nearest", [
+    ("DELETE FROM {schema}.t WHERE id = 1", "INSERT OVERWRITE"),
+    ("CREATE TEMPORARY TABLE x (a INT)", "CREATE VIEW"),
+    ("GRANT SELECT ON {schema}.t TO ann", "view"),
+    ("BEGIN", "commit"),
+])
+def test_what_is_not_offered_is_refused_with_the_nearest_that_is(shoal, schema, sql, nearest):
+    shoal.run(f"CREATE TABLE {schema}.t AS SELECT 1 AS id")
+    with pytest.raises(Exception, match=nearest):
+        shoal.run(sql.format(schema=schema))
+    assert shoal.value(f"SELECT count(*) FROM {schema}.t") == 1
+
+
+def test_metadata_answers_read_no_file(shoal, schema):
+    shoal.run(f"CREATE TABLE {schema}.t AS SELECT value AS id FROM generate_series(1, 1000)")
+    for file in shoal.location("default", f"{schema}/t").rglob("*.parquet"):
+        file.unlink()
+    assert shoal.rows(f"SELECT count(*), min(id), max(id) FROM {schema}.t") == [(1000, 1, 1000)]

@@ -68,8 +68,7 @@ def test_data_platform_tables_are_partitioned_as_asked(shoal, schema):
             "SELECT transaction_id FROM transactions WHERE transaction_time >= TIMESTAMP '2024-01-03 00:00:00'")
         assert cursor.fetchall() == [("t2",)]
         cursor.execute("EXPLAIN SELECT transaction_id FROM transactions WHERE transaction_time >= TIMESTAMP '2024-01-03 00:00:00'")
-        explained = str(cursor.fetchall())
-        assert "2024-01-02" not in explained, "the other day's file is pruned by the generated column"
+        assert "1 of 2 files" in str(cursor.fetchall()), "the other day's file is pruned by the generated column"
 
 
 def test_an_insert_into_a_missing_table_names_it(shoal, schema):
