@@ -39,7 +39,8 @@ pub fn editor(names: Arc<RwLock<Names>>) -> Reedline {
     );
     let menu = ColumnarMenu::default()
         .with_name(COMPLETION_MENU)
-        .with_columns(3);
+        .with_columns(3)
+        .with_marker("> ");
     let editor = Reedline::create()
         .with_edit_mode(Box::new(Emacs::new(keys)))
         .with_completer(Box::new(NameCompleter(names)))

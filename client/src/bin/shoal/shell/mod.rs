@@ -125,7 +125,10 @@ impl Shell {
                     format!("{} affected", counted(rows, "row"))
                 })
             }
-            (Err(CliError::Interrupted), _) => "cancelled".into(),
+            (Err(CliError::Interrupted), _) => {
+                println!(); // The terminal has shown ^C.
+                "cancelled".into()
+            }
             (Err(error), _) => {
                 eprintln!("error: {error}");
                 return false;

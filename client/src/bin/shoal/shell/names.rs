@@ -55,11 +55,22 @@ impl Names {
         Ok(names)
     }
 
-    /// The columns of the table that `name` means, in whatever case.
+    /// The columns of the table that `name` means, in whatever case; without a schema, of any
+    /// table of that name.
     pub fn columns(&self, name: &str) -> Option<&[Column]> {
         let name = name.to_lowercase();
         let unprefixed = name.strip_prefix("default.").unwrap_or(&name);
-        self.tables.get(unprefixed).map(Vec::as_slice)
+        let exact = self.tables.get(unprefixed);
+        let found = exact.or_else(|| {
+            let mut tables = self.tables.iter();
+            let same = tables.find(|(table, _)| {
+                table
+                    .split_once('.')
+                    .is_some_and(|(_, bare)| bare == unprefixed)
+            });
+            same.map(|(_, columns)| columns)
+        });
+        found.map(Vec::as_slice)
     }
 }
 
