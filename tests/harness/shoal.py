@@ -13,7 +13,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", Path.home() / ".cache/shoal/tar
 
 
 def program(name: str) -> Path:
-    path = TARGET / "debug" / name
+    path = TARGET / os.environ.get("SHOAL_PROFILE", "debug") / name
     if not path.exists():
         raise RuntimeError(f"{path} not found; run make build")
     return path
