@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 use reedline::Signal;
-use shoal_client::Client;
+use shoal_client::{Client, ClientError};
 
 use crate::args::ServerArgs;
 use crate::connect::connect;
@@ -34,6 +34,7 @@ pub async fn shell(args: &ServerArgs) -> Result<(), CliError> {
     }
     let client = connect(args).await?;
     let mut shell = Shell {
+        server: args,
         client,
         names: Arc::default(),
         timing: true,
@@ -73,14 +74,15 @@ pub async fn shell(args: &ServerArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-struct Shell {
+struct Shell<'a> {
+    server: &'a ServerArgs,
     client: Client,
     names: Arc<RwLock<Names>>,
     timing: bool,
     printer: Printer,
 }
 
-impl Shell {
+impl Shell<'_> {
     /// Does what was typed; `None` to leave.
     async fn obey(&mut self, typed: &str) -> Option<()> {
         match Command::parse(typed) {
@@ -131,6 +133,9 @@ impl Shell {
             }
             (Err(error), _) => {
                 eprintln!("error: {error}");
+                if let CliError::Client(ClientError::Unauthenticated(_)) = error {
+                    self.sign_in_again().await;
+                }
                 return false;
             }
             (_, Err(error)) => {
@@ -143,6 +148,17 @@ impl Shell {
             false => println!("{result}"),
         }
         result != "cancelled"
+    }
+
+    /// Sessions end after a time unused, and with the server.
+    async fn sign_in_again(&mut self) {
+        match connect(self.server).await {
+            Ok(client) => {
+                self.client = client;
+                eprintln!("signed in again; what SET and USE had changed is as at the start");
+            }
+            Err(error) => eprintln!("error: {error}"),
+        }
     }
 
     /// Fetches the names that completion offers, in the background.
