@@ -1,0 +1,174 @@
+//! How plans with the lake's own nodes travel to executors.
+//!
+//! Every message carries a tag in front: Ballista's own nodes go to Ballista's codec, a writer is
+//! the JSON of its [`WriteSpec`](crate::write::WriteSpec), its schema and its CHECK expressions.
+
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use ballista_core::serde::BallistaPhysicalExtensionCodec;
+use datafusion::{
+    common::{DataFusionError, Result, internal_err},
+    execution::TaskContext,
+    logical_expr::{AggregateUDF, ScalarUDF, WindowUDF},
+    physical_plan::ExecutionPlan,
+};
+use datafusion_proto::{
+    physical_plan::{
+        PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
+    },
+    protobuf,
+};
+use prost::Message;
+
+use crate::write::{WriteSpec, WriterExec};
+
+const BALLISTA: u8 = 0;
+const WRITER: u8 = 1;
+
+/// The codec that scheduler and executors share.
+pub fn codec() -> Arc<dyn PhysicalExtensionCodec> {
+    Arc::new(LakeCodec::default())
+}
+
+#[derive(Debug, Default)]
+struct LakeCodec {
+    ballista: BallistaPhysicalExtensionCodec,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WriterMessage {
+    /// [`WriteSpec`] without its schema, as JSON.
+    #[prost(string, tag = "1")]
+    spec: String,
+    #[prost(message, optional, tag = "2")]
+    schema: Option<protobuf::Schema>,
+    #[prost(message, repeated, tag = "3")]
+    checks: Vec<CheckMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct CheckMessage {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, optional, tag = "2")]
+    condition: Option<protobuf::PhysicalExprNode>,
+}
+
+fn unreadable(error: impl std::fmt::Display) -> DataFusionError {
+    DataFusionError::Internal(format!(
+        "a node of a plan is unreadable: {error}; scheduler and executors must be the same version of Shoal"
+    ))
+}
+
+impl LakeCodec {
+    fn encode_writer(
+        &self,
+        writer: &WriterExec,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<WriterMessage> {
+        let checks = writer
+            .checks()
+            .iter()
+            .map(|(name, condition)| {
+                Ok(CheckMessage {
+                    name: name.clone(),
+                    condition: Some(converter.physical_expr_to_proto(condition, self)?),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(WriterMessage {
+            spec: serde_json::to_string(writer.spec()).map_err(unreadable)?,
+            schema: Some(protobuf::Schema::try_from(writer.spec().schema.as_ref())?),
+            checks,
+        })
+    }
+
+    fn decode_writer(
+        &self,
+        message: WriterMessage,
+        inputs: &[Arc<dyn ExecutionPlan>],
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<WriterExec> {
+        let [input] = inputs else {
+            return internal_err!("a writer has one input, not {}", inputs.len());
+        };
+        let schema = message.schema.ok_or_else(|| unreadable("no schema"))?;
+        let mut spec: WriteSpec = serde_json::from_str(&message.spec).map_err(unreadable)?;
+        spec.schema = Arc::new(Schema::try_from(&schema)?);
+        let input_schema = input.schema();
+        let decode = PhysicalPlanDecodeContext::new(context, self);
+        let checks = message
+            .checks
+            .into_iter()
+            .map(|check| {
+                let node = check.condition.ok_or_else(|| unreadable("no condition"))?;
+                let condition = converter.proto_to_physical_expr(&node, &input_schema, &decode)?;
+                Ok((check.name, condition))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(WriterExec::new(input.clone(), Arc::new(spec), checks))
+    }
+}
+
+impl PhysicalExtensionCodec for LakeCodec {
+    fn try_decode(
+        &self,
+        buf: &[u8],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match buf.split_first() {
+            Some((&BALLISTA, rest)) => self.ballista.try_decode(rest, inputs, context, converter),
+            Some((&WRITER, rest)) => {
+                let message = WriterMessage::decode(rest).map_err(unreadable)?;
+                let writer = self.decode_writer(message, inputs, context, converter)?;
+                Ok(Arc::new(writer))
+            }
+            _ => Err(unreadable("unknown kind of node")),
+        }
+    }
+
+    fn try_encode(
+        &self,
+        node: Arc<dyn ExecutionPlan>,
+        buf: &mut Vec<u8>,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<()> {
+        if let Some(writer) = node.downcast_ref::<WriterExec>() {
+            buf.push(WRITER);
+            self.encode_writer(writer, converter)?
+                .encode(buf)
+                .map_err(unreadable)
+        } else {
+            buf.push(BALLISTA);
+            self.ballista.try_encode(node, buf, converter)
+        }
+    }
+
+    fn try_decode_udf(&self, name: &str, buf: &[u8]) -> Result<Arc<ScalarUDF>> {
+        self.ballista.try_decode_udf(name, buf)
+    }
+
+    fn try_encode_udf(&self, node: &ScalarUDF, buf: &mut Vec<u8>) -> Result<()> {
+        self.ballista.try_encode_udf(node, buf)
+    }
+
+    fn try_decode_udaf(&self, name: &str, buf: &[u8]) -> Result<Arc<AggregateUDF>> {
+        self.ballista.try_decode_udaf(name, buf)
+    }
+
+    fn try_encode_udaf(&self, node: &AggregateUDF, buf: &mut Vec<u8>) -> Result<()> {
+        self.ballista.try_encode_udaf(node, buf)
+    }
+
+    fn try_decode_udwf(&self, name: &str, buf: &[u8]) -> Result<Arc<WindowUDF>> {
+        self.ballista.try_decode_udwf(name, buf)
+    }
+
+    fn try_encode_udwf(&self, node: &WindowUDF, buf: &mut Vec<u8>) -> Result<()> {
+        self.ballista.try_encode_udwf(node, buf)
+    }
+}

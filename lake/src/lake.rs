@@ -1,0 +1,258 @@
+//! The lake as the engine sees it: snapshots, tables to query, commits, whatever the format.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use futures::{StreamExt as _, TryStreamExt as _};
+use moka::future::Cache;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use shoal_config::Settings;
+
+use crate::{
+    changes::{Changes, WriteMode},
+    data_file::DataFile,
+    delta,
+    error::{LakeError, Result},
+    scan::{LakeTable, object_path},
+    snapshot::{Base, Snapshot},
+    stores::Stores,
+    table::{CreateTable, Format, TableRef},
+};
+
+/// Snapshots kept for reuse.
+const CACHED_SNAPSHOTS: u64 = 1000;
+/// How often an append that lost every race starts over, and the wait between rounds.
+const COMMIT_ROUNDS: u32 = 10;
+const ROUND_WAIT: Duration = Duration::from_millis(200);
+/// Files deleted at a time.
+const PARALLEL_DELETES: usize = 16;
+
+/// Tables on object stores.
+#[derive(Debug)]
+pub struct Lake {
+    stores: Arc<Stores>,
+    snapshots: Cache<TableRef, Arc<Snapshot>>,
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The table's new version.
+    pub version: u64,
+    /// Rows in the new files.
+    pub rows: u64,
+}
+
+impl Lake {
+    /// The lake that the settings describe.
+    pub fn new(settings: &Settings) -> Arc<Self> {
+        Arc::new(Lake {
+            stores: Stores::new(&settings.storage),
+            snapshots: Cache::new(CACHED_SNAPSHOTS),
+        })
+    }
+
+    /// The object stores, which double as DataFusion's registry.
+    pub fn stores(&self) -> &Arc<Stores> {
+        &self.stores
+    }
+
+    /// A runtime environment that reaches the lake's object stores; spilling and memory limits are
+    /// the caller's.
+    pub fn runtime(&self, builder: RuntimeEnvBuilder) -> Result<Arc<RuntimeEnv>> {
+        Ok(builder
+            .with_object_store_registry(self.stores.clone())
+            .build_arc()?)
+    }
+
+    /// The table's newest snapshot. The log is asked each time whether there is a newer version, so a
+    /// snapshot is never older than the call.
+    pub async fn snapshot(&self, table: &TableRef) -> Result<Arc<Snapshot>> {
+        let cached = self.snapshots.get(table).await;
+        let loaded = match table.format {
+            Format::Delta => delta::load(table, &self.stores, cached.as_ref()).await,
+            Format::Iceberg => Err(LakeError::Unsupported {
+                table: table.name.clone(),
+                feature: "Iceberg tables live in an attached Iceberg catalog".into(),
+            }),
+        };
+        match loaded {
+            Ok(snapshot) => {
+                self.snapshots.insert(table.clone(), snapshot.clone()).await;
+                Ok(snapshot)
+            }
+            Err(error) => {
+                self.snapshots.invalidate(table).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// A table to query: the snapshot, and no later one.
+    pub fn provider(&self, snapshot: Arc<Snapshot>) -> Arc<LakeTable> {
+        Arc::new(LakeTable::new(snapshot))
+    }
+
+    /// Whether a table of that format lies at its location.
+    pub async fn exists(&self, table: &TableRef) -> Result<bool> {
+        match table.format {
+            Format::Delta => delta::exists(table, &self.stores).await,
+            Format::Iceberg => Ok(false),
+        }
+    }
+
+    /// Creates a table, with its first files if there are any, in one commit.
+    ///
+    /// With `replace` an existing table at the location gives way to the new one in that same commit.
+    pub async fn create(
+        &self,
+        request: &CreateTable,
+        files: &[DataFile],
+        replace: bool,
+    ) -> Result<Arc<Snapshot>> {
+        match request.table.format {
+            Format::Delta => delta::create(request, files, replace, &self.stores).await?,
+            Format::Iceberg => {
+                return Err(LakeError::Unsupported {
+                    table: request.table.name.clone(),
+                    feature: "Iceberg tables live in an attached Iceberg catalog".into(),
+                });
+            }
+        }
+        self.snapshot(&request.table).await
+    }
+
+    /// Refuses a table that cannot be written to, before anything is written.
+    pub fn check_writable(&self, snapshot: &Snapshot) -> Result<()> {
+        delta::check_writable(snapshot)
+    }
+
+    /// Makes the changes visible, all in one version. Commits of others that do not contradict them
+    /// are taken in; a contradiction is [`LakeError::Conflict`], and nothing is changed.
+    ///
+    /// On error the new files are deleted, unless the commit may have been kept after all.
+    pub async fn commit(&self, base: &Snapshot, changes: &Changes) -> Result<Committed> {
+        let mut committed = self.try_commit(base, changes).await;
+        for round in 1..=COMMIT_ROUNDS {
+            let Err(LakeError::Conflict {
+                lost_race: true, ..
+            }) = committed
+            else {
+                break;
+            };
+            // An append does not depend on what is in the table, so it may start over from the newest
+            // version; anything else would act on rows that its statement has not seen.
+            if changes.mode != WriteMode::Append {
+                break;
+            }
+            tokio::time::sleep(rand::random_range(Duration::ZERO..ROUND_WAIT * round)).await;
+            let newest = self.snapshot(base.table()).await?;
+            if !newest.demands_the_same(base) {
+                break;
+            }
+            committed = self.try_commit(&newest, changes).await;
+        }
+        match committed {
+            Ok(version) => Ok(Committed {
+                version,
+                rows: changes.rows(),
+            }),
+            Err(error @ LakeError::Conflict { .. }) => {
+                self.discard(base.table(), &changes.add).await;
+                Err(error)
+            }
+            Err(error) => self.settle(base, changes, error).await,
+        }
+    }
+
+    async fn try_commit(&self, base: &Snapshot, changes: &Changes) -> Result<u64> {
+        match &base.base {
+            Base::Delta(delta) => delta::commit(base, delta, changes).await,
+        }
+    }
+
+    /// Sets or removes table properties, and the comment.
+    pub async fn set_properties(
+        &self,
+        base: &Snapshot,
+        properties: &BTreeMap<String, Option<String>>,
+        comment: Option<&str>,
+    ) -> Result<u64> {
+        match &base.base {
+            Base::Delta(delta) => delta::set_properties(base, delta, properties, comment).await,
+        }
+    }
+
+    /// Deletes files that were written for a commit that will not happen. What cannot be deleted is logged.
+    pub async fn discard(&self, table: &TableRef, files: &[DataFile]) {
+        let Ok(store) = self.stores.store(&table.location) else {
+            return;
+        };
+        futures::stream::iter(files)
+            .for_each_concurrent(PARALLEL_DELETES, |file| {
+                let store = store.clone();
+                async move {
+                    let deleted = match object_path(&table.location, &file.path) {
+                        Ok(path) => store.delete(&path).await.map_err(|e| e.to_string()),
+                        Err(error) => Err(error.to_string()),
+                    };
+                    if let Err(error) = deleted {
+                        tracing::warn!(
+                            table = table.name,
+                            file = file.path,
+                            "a file of a write that was not committed was left behind: {error}"
+                        );
+                    }
+                }
+            })
+            .await;
+    }
+
+    /// Deletes everything below the table's directory.
+    pub async fn purge(&self, table: &TableRef) -> Result<()> {
+        self.snapshots.invalidate(table).await;
+        let store = self.stores.store(&table.location)?;
+        let directory = Stores::path(&table.location)?;
+        if directory.as_ref().is_empty() {
+            return Err(LakeError::Invalid(format!(
+                "table {} lies at the root of {}; Shoal does not delete a whole store",
+                table.name, table.location
+            )));
+        }
+        let objects = store
+            .list(Some(&directory))
+            .map_ok(|object| object.location)
+            .boxed();
+        store
+            .delete_stream(objects)
+            .try_for_each(|_| async { Ok(()) })
+            .await
+            .map_err(LakeError::store(format!(
+                "deleting the files of table {}",
+                table.name
+            )))
+    }
+
+    /// After a commit whose outcome is unknown: looks whether it is in the table.
+    async fn settle(
+        &self,
+        base: &Snapshot,
+        changes: &Changes,
+        error: LakeError,
+    ) -> Result<Committed> {
+        let Ok(now) = self.snapshot(base.table()).await else {
+            return Err(error);
+        };
+        let is_there = |file: &DataFile| now.files().iter().any(|f| f.path == file.path);
+        match changes.add.first() {
+            Some(file) if is_there(file) => Ok(Committed {
+                version: now.version(),
+                rows: changes.rows(),
+            }),
+            _ => {
+                self.discard(base.table(), &changes.add).await;
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The one scan: a table of any format as Parquet files in a `FileScanConfig`, the only kind of leaf
+//! that Ballista slices into tasks without reading rows twice.
+
+mod provider;
+
+pub(crate) use provider::object_path;
+
+pub use provider::LakeTable;

@@ -1,0 +1,269 @@
+//! A snapshot as a DataFusion table.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow::{
+    array::Array as _,
+    datatypes::{FieldRef, Schema, SchemaRef},
+};
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    common::{DataFusionError, ScalarValue, Statistics, config::TableParquetOptions},
+    datasource::{
+        TableType,
+        listing::PartitionedFile,
+        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
+        source::DataSourceExec,
+        table_schema::TableSchema,
+    },
+    logical_expr::{Expr, TableProviderFilterPushDown},
+    physical_plan::{ExecutionPlan, empty::EmptyExec},
+};
+use object_store::{ObjectMeta, path::Path};
+use url::Url;
+
+use crate::{
+    data_file::DataFile,
+    error::{LakeError, Result},
+    prune::{Pruned, is_partition_condition, prune},
+    snapshot::Snapshot,
+    stores::Stores,
+};
+
+/// A snapshot that can be queried. Planned from the snapshot's file list; nothing is listed or read here.
+#[derive(Debug)]
+pub struct LakeTable {
+    snapshot: Arc<Snapshot>,
+}
+
+impl LakeTable {
+    /// The snapshot as a table.
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        LakeTable { snapshot }
+    }
+
+    /// The snapshot it reads.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The files that a scan with these filters reads.
+    pub fn prune(&self, filters: &[Expr], session: &dyn Session) -> Result<Pruned> {
+        prune(&self.snapshot, filters, session)
+    }
+
+    /// Columns in the files, then columns from paths: the order a scan knows them in.
+    fn scan_schema(&self) -> TableSchema {
+        let outside = self.snapshot.columns_outside_files();
+        let (from_paths, in_files): (Vec<FieldRef>, Vec<FieldRef>) = self
+            .snapshot
+            .schema()
+            .fields()
+            .iter()
+            .cloned()
+            .partition(|f| outside.contains(&f.name().as_str()));
+        TableSchema::builder(Arc::new(Schema::new(in_files)))
+            .with_table_partition_cols(from_paths)
+            .build()
+    }
+
+    fn partitioned_file(&self, index: usize, from_paths: &[FieldRef]) -> Result<PartitionedFile> {
+        let file = &self.snapshot.files()[index];
+        let stats = self.snapshot.file_stats();
+        let values = from_paths
+            .iter()
+            .map(|field| match stats.partition_values(field.name()) {
+                Some(values) if has_unreadable_value(file, field, values.is_null(index)) => {
+                    Err(LakeError::Invalid(format!(
+                        "table {}: the partition value {:?} of column {} in file {} is not a {}",
+                        self.snapshot.table().name,
+                        file.partition.get(field.name()),
+                        field.name(),
+                        file.path,
+                        field.data_type()
+                    )))
+                }
+                Some(values) => Ok(ScalarValue::try_from_array(values, index)?),
+                None => Ok(ScalarValue::try_from(field.data_type())?),
+            })
+            .collect::<Result<Vec<ScalarValue>>>()?;
+        let mut partitioned = PartitionedFile::from(ObjectMeta {
+            location: object_path(&self.snapshot.table().location, &file.path)?,
+            last_modified: chrono::DateTime::from_timestamp_millis(file.modified_ms)
+                .unwrap_or_default(),
+            size: file.size,
+            e_tag: None,
+            version: None,
+        });
+        partitioned.partition_values = values;
+        Ok(partitioned)
+    }
+
+    fn statistics_of(&self, pruned: &Pruned, schema: &Schema) -> Statistics {
+        self.snapshot
+            .file_stats()
+            .summary(schema, &pruned.files, pruned.bytes)
+    }
+}
+
+/// A value is there in the log, but it could not be read as the column's type. Empty text means NULL.
+fn has_unreadable_value(file: &DataFile, field: &FieldRef, is_null: bool) -> bool {
+    is_null
+        && file
+            .partition
+            .get(field.name())
+            .and_then(|v| v.as_ref())
+            .is_some_and(|v| !v.is_empty())
+}
+
+/// Where a data file lies in its table's object store.
+pub(crate) fn object_path(table: &Url, file: &str) -> Result<Path> {
+    let bad = |e: object_store::path::Error| {
+        LakeError::Invalid(format!("the data file {file} of the table at {table}: {e}"))
+    };
+    if let Ok(absolute) = Url::parse(file)
+        && file.contains("://")
+    {
+        let same_store = absolute.scheme() == table.scheme() && absolute.host() == table.host();
+        return match same_store {
+            true => Stores::path(&absolute),
+            false => Err(LakeError::Invalid(format!(
+                "the data file {absolute} lies in another store than its table at {table}, which is not supported"
+            ))),
+        };
+    }
+    let prefix = Stores::path(table)?;
+    Path::parse(format!("{prefix}/{file}")).map_err(bad)
+}
+
+/// Files dealt out to `groups` so that each has about the same number of bytes.
+fn balanced(mut files: Vec<PartitionedFile>, groups: usize) -> Vec<FileGroup> {
+    let groups = groups.clamp(1, files.len().max(1));
+    files.sort_by_key(|f| std::cmp::Reverse(f.object_meta.size));
+    let mut dealt: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, vec![]); groups];
+    for file in files {
+        let lightest = dealt.iter_mut().min_by_key(|(bytes, _)| *bytes);
+        if let Some((bytes, group)) = lightest {
+            *bytes += file.object_meta.size;
+            group.push(file);
+        }
+    }
+    dealt
+        .into_iter()
+        .map(|(_, files)| FileGroup::new(files))
+        .collect()
+}
+
+/// Parquet settings of every scan: filters run inside the reader, on row groups, pages and bloom
+/// filters first, and columns outside the filter are decoded only for rows that pass it.
+fn parquet_options(session: &dyn Session) -> TableParquetOptions {
+    let mut options = session.default_table_options().parquet;
+    options.global.pushdown_filters = true;
+    options.global.reorder_filters = true;
+    options.global.enable_page_index = true;
+    options.global.bloom_filter_on_read = true;
+    options.global.skip_metadata = true;
+    options.global.schema_force_view_types = false;
+    options.global.coerce_int96 = Some("us".into());
+    options
+}
+
+#[async_trait]
+impl TableProvider for LakeTable {
+    fn schema(&self) -> SchemaRef {
+        self.snapshot.schema().clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let all = Pruned {
+            files: (0..self.snapshot.files().len()).collect(),
+            total: self.snapshot.files().len(),
+            bytes: self.snapshot.total_bytes(),
+        };
+        Some(self.statistics_of(&all, self.snapshot.schema()))
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(
+                |filter| match is_partition_condition(&self.snapshot, filter) {
+                    true => TableProviderFilterPushDown::Exact,
+                    false => TableProviderFilterPushDown::Inexact,
+                },
+            )
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        let snapshot = &self.snapshot;
+        let pruned = self.prune(filters, session)?;
+        let table_schema = self.scan_schema();
+        let scan_columns: HashMap<&str, usize> = table_schema
+            .table_schema()
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(i, f)| (f.name().as_str(), i))
+            .collect();
+        let wanted: Vec<usize> = match projection {
+            Some(columns) => columns.clone(),
+            None => (0..snapshot.schema().fields().len()).collect(),
+        };
+        if pruned.files.is_empty() {
+            let schema = snapshot.schema().project(&wanted)?;
+            return Ok(Arc::new(EmptyExec::new(Arc::new(schema))));
+        }
+        let in_scan_order = wanted
+            .iter()
+            .map(|&i| {
+                scan_columns
+                    .get(snapshot.schema().field(i).name().as_str())
+                    .copied()
+            })
+            .collect::<Option<Vec<usize>>>()
+            .ok_or_else(|| {
+                DataFusionError::Internal(format!(
+                    "the scan of {} lost a column",
+                    snapshot.table().name
+                ))
+            })?;
+        let from_paths: Vec<FieldRef> = table_schema
+            .table_partition_cols()
+            .iter()
+            .cloned()
+            .collect();
+        let files = pruned
+            .files
+            .iter()
+            .map(|&i| self.partitioned_file(i, &from_paths))
+            .collect::<Result<Vec<PartitionedFile>>>()?;
+        let statistics = self.statistics_of(&pruned, table_schema.table_schema());
+        let source =
+            ParquetSource::new(table_schema).with_table_parquet_options(parquet_options(session));
+        let config = FileScanConfigBuilder::new(
+            Stores::store_url(&snapshot.table().location)?,
+            Arc::new(source),
+        )
+        .with_file_groups(balanced(files, session.config().target_partitions()))
+        .with_statistics(statistics)
+        .with_projection_indices(Some(in_scan_order))?
+        .with_limit(limit)
+        .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}

@@ -1,0 +1,158 @@
+//! What a writer node has to know about its table. Travels to executors as JSON plus the schema.
+
+use arrow::datatypes::{DataType, SchemaRef};
+use parquet::{
+    basic::{Compression, ZstdLevel},
+    file::properties::{EnabledStatistics, WriterProperties},
+    schema::types::ColumnPath,
+};
+use serde::{Deserialize, Serialize};
+use shoal_config::WriteSettings;
+use std::sync::Arc;
+use url::Url;
+
+use crate::{
+    error::{LakeError, Result},
+    snapshot::Snapshot,
+    table::{CreateTable, Format, PartitionField, TableRef},
+};
+
+/// How rows become data files of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WriteSpec {
+    /// Name of the table, for messages.
+    pub table: String,
+    /// The table's format.
+    pub format: Format,
+    /// The table's directory.
+    pub location: Url,
+    /// Directory below `location` that data files go to, with a slash at the end; may be empty.
+    pub data_prefix: String,
+    /// All columns in declared order. Rows arrive in this order and with these types.
+    #[serde(skip, default = "empty_schema")]
+    pub schema: SchemaRef,
+    /// Partitioning, outermost first.
+    pub partition_by: Vec<PartitionField>,
+    /// Columns whose values are kept in the log instead of the files.
+    pub outside_files: Vec<String>,
+    /// A file is closed when it has reached this many bytes.
+    pub target_file_size: u64,
+    /// A row group is closed when it has reached this many bytes.
+    pub row_group_bytes: u64,
+    /// Zstandard level of all but binary columns.
+    pub zstd_level: i32,
+}
+
+fn empty_schema() -> SchemaRef {
+    Arc::new(arrow::datatypes::Schema::empty())
+}
+
+impl WriteSpec {
+    /// For rows that go into an existing table.
+    pub fn for_snapshot(snapshot: &Snapshot, settings: &WriteSettings) -> Result<Self> {
+        let outside_files = snapshot
+            .columns_outside_files()
+            .into_iter()
+            .map(str::to_string)
+            .collect();
+        WriteSpec::new(
+            snapshot.table(),
+            snapshot.schema().clone(),
+            snapshot.partition_by().to_vec(),
+            outside_files,
+            settings,
+        )
+    }
+
+    /// For rows that go into a table that their commit creates.
+    pub fn for_new_table(request: &CreateTable, settings: &WriteSettings) -> Result<Self> {
+        let outside_files = match request.table.format {
+            Format::Delta => request
+                .partition_by
+                .iter()
+                .map(|p| p.name.clone())
+                .collect(),
+            Format::Iceberg => vec![],
+        };
+        WriteSpec::new(
+            &request.table,
+            request.schema.clone(),
+            request.partition_by.clone(),
+            outside_files,
+            settings,
+        )
+    }
+
+    fn new(
+        table: &TableRef,
+        schema: SchemaRef,
+        partition_by: Vec<PartitionField>,
+        outside_files: Vec<String>,
+        settings: &WriteSettings,
+    ) -> Result<Self> {
+        Ok(WriteSpec {
+            table: table.name.clone(),
+            format: table.format,
+            location: table.location.clone(),
+            data_prefix: match table.format {
+                Format::Delta => String::new(),
+                Format::Iceberg => "data/".into(),
+            },
+            schema,
+            partition_by,
+            outside_files,
+            target_file_size: settings.target_file_size.0,
+            row_group_bytes: settings.row_group_bytes.0,
+            zstd_level: zstd_level(&settings.compression)?,
+        })
+    }
+
+    /// Positions in [`Self::schema`] of the columns that stand in the files.
+    pub(crate) fn file_columns(&self) -> Vec<usize> {
+        let fields = self.schema.fields().iter().enumerate();
+        fields
+            .filter(|(_, f)| !self.outside_files.contains(f.name()))
+            .map(|(i, _)| i)
+            .collect()
+    }
+
+    /// Parquet settings of the table's files.
+    ///
+    /// Binary columns hold images: already compressed, never equal, and of no use as bounds.
+    pub(crate) fn parquet_properties(&self) -> Result<WriterProperties> {
+        let level = ZstdLevel::try_new(self.zstd_level)?;
+        let mut properties = WriterProperties::builder()
+            .set_created_by(concat!("shoal ", env!("CARGO_PKG_VERSION")).into())
+            .set_compression(Compression::ZSTD(level))
+            .set_max_row_group_bytes(usize::try_from(self.row_group_bytes).ok());
+        for field in self.schema.fields() {
+            let binary = matches!(field.data_type(), DataType::Binary | DataType::LargeBinary);
+            if binary && !self.outside_files.contains(field.name()) {
+                let column = ColumnPath::new(vec![field.name().clone()]);
+                properties = properties
+                    .set_column_compression(column.clone(), Compression::UNCOMPRESSED)
+                    .set_column_dictionary_enabled(column.clone(), false)
+                    .set_column_statistics_enabled(column, EnabledStatistics::None);
+            }
+        }
+        Ok(properties.build())
+    }
+}
+
+/// The level in `zstd(level)`; plain `zstd` is level 1.
+fn zstd_level(compression: &str) -> Result<i32> {
+    let wrong = || {
+        LakeError::Invalid(format!(
+            "setting \"write.compression\": {compression:?} is not known; use \"zstd\" or \"zstd(level)\" with a level from 1 to 22"
+        ))
+    };
+    let rest = compression.trim().strip_prefix("zstd").ok_or_else(wrong)?;
+    if rest.is_empty() {
+        return Ok(1);
+    }
+    rest.strip_prefix('(')
+        .and_then(|r| r.strip_suffix(')'))
+        .and_then(|level| level.trim().parse().ok())
+        .filter(|level| (1..=22).contains(level))
+        .ok_or_else(wrong)
+}
