@@ -31,6 +31,7 @@ mod units;
 pub use catalog::{AttachedCatalog, AttachedKind, CatalogSettings};
 pub use error::ConfigError;
 pub use load::parse_flag;
+pub use place::store_url;
 pub use secret::Secret;
 pub use settings::{
     Cluster, ExecutorSettings, FlightSettings, ImageSettings, Placement, Processing, QuerySettings,

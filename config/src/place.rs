@@ -69,8 +69,11 @@ fn absolute(path: &Path, folder: &Path) -> PathBuf {
     resolved
 }
 
-/// A local path or store URL as an absolute URL that ends in `/`.
-fn store_url(text: &str, folder: &Path) -> Result<String, String> {
+/// A local path or store URL as an absolute URL that ends in `/`; a relative path is below `folder`.
+///
+/// # Errors
+/// What is wrong with it, as the rest of a sentence that begins with its name.
+pub fn store_url(text: &str, folder: &Path) -> Result<String, String> {
     if text.is_empty() {
         return Err("is empty; give a path or a URL such as s3://bucket/prefix/".into());
     }

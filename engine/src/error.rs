@@ -1,6 +1,7 @@
 //! What can go wrong between a statement's text and its plan, said so that its author can put it
 //! right: what was wrong, with which object, and what to write instead.
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 /// The result of everything in this crate.
@@ -59,6 +60,10 @@ pub enum EngineError {
     #[error("{}", plain(.0))]
     Plan(#[from] DataFusionError),
 
+    /// A table could not be read or written.
+    #[error(transparent)]
+    Lake(#[from] shoal_lake::LakeError),
+
     /// The catalog could not answer.
     #[error(transparent)]
     Catalog(#[from] shoal_catalog::CatalogError),
@@ -97,7 +102,46 @@ impl From<EngineError> for DataFusionError {
     }
 }
 
-/// A planning error without DataFusion's prefixes and back traces.
+/// A planning error as a user reads it: without DataFusion's layers, prefixes and back traces.
 fn plain(error: &DataFusionError) -> String {
-    error.strip_backtrace()
+    match error {
+        DataFusionError::External(inner) => match inner.downcast_ref::<DataFusionError>() {
+            Some(inner) => plain(inner),
+            None => inner.to_string(),
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => plain(inner),
+        DataFusionError::Shared(inner) => plain(inner),
+        DataFusionError::Collection(all) => {
+            let all: Vec<String> = all.iter().map(plain).collect();
+            all.join("; ")
+        }
+        DataFusionError::Plan(message)
+        | DataFusionError::Execution(message)
+        | DataFusionError::NotImplemented(message) => {
+            let end = message.find(DataFusionError::BACK_TRACE_SEP);
+            message[..end.unwrap_or(message.len())].to_string()
+        }
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            ArrowError::ExternalError(inner) => inner.to_string(),
+            inner => inner.to_string(),
+        },
+        other => other.strip_backtrace(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_taken_off() {
+        let lowest = EngineError::invalid("the row is wrong");
+        let error = DataFusionError::External(Box::new(lowest)).context("while planning");
+        let error = EngineError::from(DataFusionError::from(ArrowError::ExternalError(Box::new(
+            error,
+        ))));
+        assert!(error.to_string().ends_with("the row is wrong"), "{error}");
+        let plan = EngineError::from(DataFusionError::Plan("no such thing".into()));
+        assert_eq!(plan.to_string(), "no such thing");
+    }
 }

@@ -1,7 +1,47 @@
-//! SQL text to statement to plan; sessions. See ARCHITECTURE.md.
+//! SQL text to statement to plan, and the sessions in which that happens.
+//!
+//! An [`Engine`] is made once per scheduler and hands out [`Session`]s. A session [parses](Session::parse)
+//! text into [`Statement`](parser::Statement)s and [plans](Session::plan) each into a [`Planned`]: a
+//! query to run, a write to run and then [commit](WritePlan::finish), or a command to
+//! [carry out](Command::execute). Planning changes nothing.
+//!
+//! Promises:
+//! - a statement sees one version of each table, and never one older than its planning;
+//! - each write is one commit, or none;
+//! - what is not supported is refused by name before anything of it is done;
+//! - the same plan gives the same rows in this process and on executors.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod assign;
+mod cluster;
+mod command;
+mod config;
+mod create;
+mod describe;
+mod engine;
 mod error;
+mod estimate;
+mod explain;
+mod functions;
+mod ingest;
+mod insert;
 pub mod parser;
+mod plan;
+mod planned;
+mod rewrite;
+mod scope;
+mod session;
+mod show;
+mod spark_names;
+mod types;
+mod write;
 
+pub use cluster::{Cluster, ClusterResult};
+pub use command::Command;
+pub use engine::Engine;
 pub use error::{EngineError, Result};
+pub use estimate::{Decision, Estimate, Place, ScanEstimate};
+pub use ingest::IngestMode;
+pub use planned::{CommandOutput, Planned, QueryPlan};
+pub use session::{Principal, Session};
+pub use write::WritePlan;

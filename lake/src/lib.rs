@@ -38,4 +38,4 @@ pub use stores::Stores;
 pub use table::{
     CheckConstraint, CreateTable, Format, GeneratedColumn, PartitionField, TableRef, Transform,
 };
-pub use write::{LakePlanner, WriteSpec, WriterExec, write_node};
+pub use write::{LakePlanner, WriteSpec, WriterExec, partition_text, write_node};

@@ -5,15 +5,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use delta_kernel::{
     engine::arrow_conversion::TryFromArrow as _,
     schema::{MetadataValue, StructField, StructType},
+    table_properties::TableProperties,
 };
 use deltalake_core::{
     DeltaTableError,
     kernel::{
-        Action, Add, MetadataExt as _, Protocol, Remove,
-        transaction::{CommitBuilder, CommitProperties, PreCommit, TransactionError},
+        Action, Add, EagerSnapshot, Metadata, MetadataExt as _, Protocol, Remove,
+        transaction::{
+            CommitBuilder, CommitProperties, PreCommit, TableReference, TransactionError,
+        },
     },
     operations::create::CreateBuilder,
     protocol::{DeltaOperation, SaveMode},
+    table::state::DeltaTableState,
 };
 
 use super::{DeltaBase, failed, load::COMMENT, log_store};
@@ -55,9 +59,10 @@ pub(crate) async fn commit(
         ),
         predicate: None,
     };
+    let checked = Checked::new(state)?;
     let pre = CommitBuilder::from(CommitProperties::default())
         .with_actions(actions)
-        .build(Some(state), base.table.log_store(), operation);
+        .build(Some(&checked), base.table.log_store(), operation);
     finish(table, pre).await
 }
 
@@ -139,9 +144,10 @@ pub(crate) async fn set_properties(
             .filter_map(|(k, v)| Some((k.clone(), v.clone()?)))
             .collect(),
     };
+    let checked = Checked::new(state)?;
     let pre = CommitBuilder::from(CommitProperties::default())
         .with_actions(vec![Action::Metadata(changed)])
-        .build(Some(state), base.table.log_store(), operation);
+        .build(Some(&checked), base.table.log_store(), operation);
     finish(table, pre).await
 }
 
@@ -182,6 +188,43 @@ async fn finish(table: &TableRef, pre: PreCommit<'_>) -> Result<u64> {
         );
     }
     Ok(version)
+}
+
+/// A table whose writer features [`super::check_writable`] has checked and Shoal's own writer keeps.
+/// delta-rs, built without a writer, knows none of them and would refuse the commit.
+struct Checked<'a> {
+    state: &'a DeltaTableState,
+    protocol: Protocol,
+}
+
+impl<'a> Checked<'a> {
+    fn new(state: &'a DeltaTableState) -> Result<Self> {
+        let protocol = serde_json::json!({
+            "minReaderVersion": 3, "readerFeatures": [],
+            "minWriterVersion": 7, "writerFeatures": ["appendOnly"],
+        });
+        let protocol = serde_json::from_value(protocol)
+            .map_err(|e| LakeError::Invalid(format!("building a Delta protocol: {e}")))?;
+        Ok(Checked { state, protocol })
+    }
+}
+
+impl TableReference for Checked<'_> {
+    fn config(&self) -> &TableProperties {
+        TableReference::config(self.state)
+    }
+
+    fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    fn metadata(&self) -> &Metadata {
+        TableReference::metadata(self.state)
+    }
+
+    fn eager_snapshot(&self) -> &EagerSnapshot {
+        TableReference::eager_snapshot(self.state)
+    }
 }
 
 /// Files of the snapshot that a write of that mode takes out of the table.

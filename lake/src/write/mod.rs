@@ -15,4 +15,5 @@ mod stats;
 
 pub use exec::WriterExec;
 pub use node::{LakePlanner, write_node};
+pub use partition::partition_text;
 pub use spec::WriteSpec;

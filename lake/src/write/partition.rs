@@ -8,6 +8,8 @@ use arrow::{
     util::display::FormatOptions,
 };
 
+use datafusion::common::ScalarValue;
+
 use crate::{
     error::{LakeError, Result},
     table::{PartitionField, Transform},
@@ -94,6 +96,12 @@ fn to_text(values: &ArrayRef) -> Result<StringArray> {
         .iter()
         .map(|text| text.filter(|t| !t.is_empty()))
         .collect())
+}
+
+/// One partition value in the text form of [`WriteMode::OverwritePartition`](crate::WriteMode).
+pub fn partition_text(value: &ScalarValue) -> Result<Option<String>> {
+    let texts = to_text(&value.to_array()?)?;
+    Ok(texts.iter().next().flatten().map(str::to_string))
 }
 
 /// The directory of a partition below the table's, with a slash at the end; empty when unpartitioned.

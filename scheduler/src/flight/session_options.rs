@@ -2,14 +2,12 @@
 //! messages `arrow-flight` lacks (source: `format/Flight.proto` of Apache Arrow).
 //!
 //! Options: `catalog` and `schema` are where unqualified table names are looked up;
-//! `arrow_views` (boolean) keeps Arrow's view types in results; any other is a setting, as in
-//! `SET name = value`.
+//! `arrow_views` (boolean) keeps Arrow's view types in results.
 
 use std::collections::HashMap;
 
 use arrow_flight::Result as ActionResult;
 use prost::Message;
-use shoal_engine::EngineError;
 use tonic::Status;
 
 use super::FrontDoor;
@@ -124,21 +122,16 @@ impl FrontDoor {
     /// All options and their values.
     pub(super) fn session_options(&self, caller: &Caller) -> ActionResult {
         let session = &caller.client.session;
-        let settings = session
-            .settings()
-            .into_iter()
-            .map(|(name, value)| (name, OptionValue::String(value)));
-        let own = [
+        let values = [
             (CATALOG, OptionValue::String(session.catalog())),
             (SCHEMA, OptionValue::String(session.schema())),
             (ARROW_VIEWS, OptionValue::Bool(caller.client.keeps_views())),
         ];
-        let own = own.map(|(name, value)| (name.to_owned(), value));
-        let session_options = settings
-            .chain(own)
+        let session_options = values
+            .into_iter()
             .map(|(name, value)| {
                 let option_value = Some(value);
-                (name, SessionOptionValue { option_value })
+                (name.to_owned(), SessionOptionValue { option_value })
             })
             .collect();
         answer(&GetSessionOptionsResult { session_options })
@@ -178,29 +171,7 @@ async fn set_option(
             Ok(())
         }
         (CATALOG | SCHEMA | ARROW_VIEWS, _) => Err(ErrorValue::InvalidValue),
-        (name, value) => {
-            let changed = match value {
-                Some(value) => session.set(name, &value.text()),
-                None => session.reset(Some(name)),
-            };
-            changed.map_err(|error| match error {
-                EngineError::NotFound { .. } => ErrorValue::InvalidName,
-                _ => ErrorValue::InvalidValue,
-            })
-        }
-    }
-}
-
-impl OptionValue {
-    /// The value as it stands in `SET name = value`.
-    fn text(&self) -> String {
-        match self {
-            Self::String(text) => text.clone(),
-            Self::Bool(value) => value.to_string(),
-            Self::Int64(value) => value.to_string(),
-            Self::Double(value) => value.to_string(),
-            Self::StringList(list) => list.values.join(","),
-        }
+        _ => Err(ErrorValue::InvalidName),
     }
 }
 

@@ -217,12 +217,11 @@ impl Sessions {
     }
 }
 
-/// The refusal of a token or cookie that leads to no session.
+/// The refusal of a session that has ended.
 pub(super) fn ended() -> Status {
     status(
         Code::Unauthenticated,
-        "the bearer token or session cookie is not known: it is wrong, or its session has ended \
-         (closed, unused for too long, or the server was restarted); connect again",
+        "the session has ended (closed, unused for too long, or the server was restarted); connect again",
     )
 }
 

@@ -1,0 +1,469 @@
+//! The names and tables of one statement. Each table is loaded once, so the statement sees one
+//! version of it however often it is named; views are expanded with the catalog and schema that
+//! were current when they were made.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::view::ViewTable;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::utils::datafusion_strsim::levenshtein;
+use datafusion::common::{Result as DataFusionResult, TableReference};
+use datafusion::datasource::TableType;
+use datafusion::execution::context::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::parser::Statement as DataFusionStatement;
+use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use shoal_catalog::{Listing, TableEntry, TableKind};
+use shoal_lake::Snapshot;
+
+use crate::config::statement_config;
+use crate::engine::Engine;
+use crate::error::{EngineError, Result};
+use crate::parser::{Name, Statement, parse};
+use crate::rewrite::{match_columns, normalize};
+
+/// Keys of a view's properties that hold the names current at its creation.
+pub(crate) const VIEW_CATALOG: &str = "view.catalog";
+/// See [`VIEW_CATALOG`].
+pub(crate) const VIEW_SCHEMA: &str = "view.schema";
+
+const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// The full name of a table or view, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct FullName {
+    pub catalog: String,
+    pub schema: String,
+    pub table: String,
+}
+
+impl fmt::Display for FullName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.catalog, self.schema, self.table)
+    }
+}
+
+/// The catalog and schema that complete a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Current {
+    pub catalog: String,
+    pub schema: String,
+}
+
+impl Current {
+    /// `name` in full.
+    pub(crate) fn table(&self, name: &Name) -> FullName {
+        let parts: Vec<String> = name.0.iter().map(|part| part.to_lowercase()).collect();
+        let (catalog, schema, table) = match parts.as_slice() {
+            [catalog, schema, table] => (catalog.clone(), schema.clone(), table.clone()),
+            [schema, table] => (self.catalog.clone(), schema.clone(), table.clone()),
+            parts => (
+                self.catalog.clone(),
+                self.schema.clone(),
+                parts.last().cloned().unwrap_or_default(),
+            ),
+        };
+        FullName {
+            catalog,
+            schema,
+            table,
+        }
+    }
+
+    /// Catalog and schema of `name`, or the current ones.
+    pub(crate) fn schema(&self, name: Option<&Name>) -> Current {
+        let parts: Vec<String> = name
+            .map(|name| name.0.iter().map(|part| part.to_lowercase()).collect())
+            .unwrap_or_default();
+        match parts.as_slice() {
+            [catalog, schema] => Current {
+                catalog: catalog.clone(),
+                schema: schema.clone(),
+            },
+            [schema] => Current {
+                catalog: self.catalog.clone(),
+                schema: schema.clone(),
+            },
+            _ => self.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.catalog, self.schema)
+    }
+}
+
+/// A table or view that a statement uses.
+#[derive(Debug, Clone)]
+pub(crate) enum Relation {
+    Table(TableEntry, Arc<Snapshot>),
+    View(TableEntry, Arc<ViewTable>),
+}
+
+impl Relation {
+    fn provider(&self, engine: &Engine) -> Arc<dyn TableProvider> {
+        match self {
+            Self::Table(_, snapshot) => engine.lake().provider(snapshot.clone()),
+            Self::View(_, view) => view.clone(),
+        }
+    }
+
+    fn table_schema(&self) -> arrow::datatypes::SchemaRef {
+        match self {
+            Self::Table(_, snapshot) => snapshot.schema().clone(),
+            Self::View(_, view) => view.schema(),
+        }
+    }
+}
+
+/// See the module's documentation.
+pub(crate) struct Scope {
+    engine: Arc<Engine>,
+    settings: BTreeMap<String, String>,
+    relations: Mutex<HashMap<FullName, Relation>>,
+    /// Views being expanded, outermost first.
+    expanding: Mutex<Vec<FullName>>,
+    listing: Mutex<Option<Arc<Listing>>>,
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").finish_non_exhaustive()
+    }
+}
+
+impl Scope {
+    /// A scope for one statement under the session's `settings`.
+    pub(crate) fn new(engine: Arc<Engine>, settings: BTreeMap<String, String>) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            settings,
+            relations: Mutex::default(),
+            expanding: Mutex::default(),
+            listing: Mutex::default(),
+        })
+    }
+
+    /// A DataFusion session whose names are this scope's.
+    pub(crate) fn state(self: &Arc<Self>, current: &Current) -> Result<SessionState> {
+        let mut state = self.engine.base_state().clone();
+        *state.config_mut() = statement_config(
+            state.config(),
+            &current.catalog,
+            &current.schema,
+            &self.settings,
+        )?;
+        state.register_catalog_list(Arc::new(Catalogs(self.clone())));
+        state.mark_start_execution();
+        Ok(state)
+    }
+
+    /// Plans a query, without optimizing it.
+    pub(crate) async fn plan_query(
+        self: &Arc<Self>,
+        current: &Current,
+        mut query: Box<Query>,
+    ) -> Result<(SessionState, LogicalPlan)> {
+        normalize(&mut *query)?;
+        let state = self.state(current)?;
+        let mut statement = DataFusionStatement::Statement(Box::new(SqlStatement::Query(query)));
+        let references = state.resolve_table_references(&statement)?;
+        let mut schemas = Vec::new();
+        for reference in references {
+            let relation = self.load_reference(&state, current, reference).await?;
+            schemas.extend(relation.map(|relation| relation.table_schema()));
+        }
+        if let DataFusionStatement::Statement(inner) = &mut statement {
+            match_columns(&mut **inner, &schemas);
+        }
+        let plan = state.statement_to_plan(statement).await?;
+        Ok((state, plan))
+    }
+
+    /// Loads what a query names; nothing for functions and the information schema.
+    async fn load_reference(
+        self: &Arc<Self>,
+        state: &SessionState,
+        current: &Current,
+        reference: TableReference,
+    ) -> Result<Option<Relation>> {
+        let is_function = matches!(&reference, TableReference::Bare { table }
+            if state.table_functions().contains_key(table.as_ref()));
+        if is_function {
+            return Ok(None);
+        }
+        let resolved = reference.resolve(&current.catalog, &current.schema);
+        let name = FullName {
+            catalog: resolved.catalog.to_lowercase(),
+            schema: resolved.schema.to_lowercase(),
+            table: resolved.table.to_lowercase(),
+        };
+        if name.schema == INFORMATION_SCHEMA {
+            self.load_listing().await?;
+            return Ok(None);
+        }
+        self.relation(&name).await.map(Some)
+    }
+
+    /// The table or view of that name.
+    ///
+    /// # Errors
+    /// When there is none, with the nearest name there is; when its files cannot be read.
+    pub(crate) async fn relation(self: &Arc<Self>, name: &FullName) -> Result<Relation> {
+        if let Some(relation) = self.relations.lock().get(name) {
+            return Ok(relation.clone());
+        }
+        let entry = self.engine.entry(name).await?;
+        let Some(entry) = entry else {
+            return Err(self.engine.no_such_table(name).await?);
+        };
+        let relation = if entry.kind == TableKind::View {
+            Relation::View(entry.clone(), self.view(name, &entry).await?)
+        } else {
+            let table = self.engine.table_ref(&entry)?;
+            let snapshot = self.engine.lake().snapshot(&table).await?;
+            Relation::Table(entry, snapshot)
+        };
+        self.relations.lock().insert(name.clone(), relation.clone());
+        Ok(relation)
+    }
+
+    fn view<'a>(
+        self: &'a Arc<Self>,
+        name: &'a FullName,
+        entry: &'a TableEntry,
+    ) -> BoxFuture<'a, Result<Arc<ViewTable>>> {
+        Box::pin(async move {
+            if self.expanding.lock().contains(name) {
+                return Err(EngineError::invalid(format!(
+                    "view {name} selects from itself"
+                )));
+            }
+            self.expanding.lock().push(name.clone());
+            let planned = self.plan_view(name, entry).await;
+            self.expanding.lock().pop();
+            planned
+        })
+    }
+
+    async fn plan_view(
+        self: &Arc<Self>,
+        name: &FullName,
+        entry: &TableEntry,
+    ) -> Result<Arc<ViewTable>> {
+        let definition = entry.definition.clone().unwrap_or_default();
+        let property = |key: &str, otherwise: &str| {
+            entry
+                .properties
+                .get(key)
+                .cloned()
+                .unwrap_or_else(|| otherwise.to_string())
+        };
+        let current = Current {
+            catalog: property(VIEW_CATALOG, &name.catalog),
+            schema: property(VIEW_SCHEMA, &name.schema),
+        };
+        let statement = parse(&definition)?.into_iter().next();
+        let Some(Statement::Query(query)) = statement else {
+            return Err(EngineError::invalid(format!(
+                "view {name} holds no query; make it again with CREATE OR REPLACE VIEW"
+            )));
+        };
+        let (_, plan) = self.plan_query(&current, query).await.map_err(|error| {
+            EngineError::invalid(format!("view {name} cannot be used: {error}"))
+        })?;
+        Ok(Arc::new(ViewTable::new(plan, Some(definition))))
+    }
+
+    /// Reads all names, for the information schema.
+    pub(crate) async fn load_listing(&self) -> Result<Arc<Listing>> {
+        let loaded = self.listing.lock().clone();
+        if let Some(listing) = loaded {
+            return Ok(listing);
+        }
+        let listing = Arc::new(self.engine.listing().await?);
+        *self.listing.lock() = Some(listing.clone());
+        Ok(listing)
+    }
+
+    fn loaded_listing(&self) -> Option<Arc<Listing>> {
+        self.listing.lock().clone()
+    }
+}
+
+/// `name` and the nearest of `names`, if one is near.
+pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|other| (levenshtein(name, other), other))
+        .filter(|(distance, _)| *distance <= 2.max(name.len() / 4))
+        .min()
+        .map(|(_, other)| other)
+}
+
+/// A view's plan with its columns named anew.
+pub(crate) fn rename(plan: LogicalPlan, columns: &[String]) -> Result<LogicalPlan> {
+    if columns.len() != plan.schema().fields().len() {
+        return Err(EngineError::invalid(format!(
+            "{} column names are given for a query of {} columns",
+            columns.len(),
+            plan.schema().fields().len()
+        )));
+    }
+    let renamed = plan
+        .schema()
+        .columns()
+        .into_iter()
+        .zip(columns)
+        .map(|(column, name)| datafusion::logical_expr::Expr::Column(column).alias(name));
+    let renamed: Vec<_> = renamed.collect();
+    Ok(LogicalPlanBuilder::from(plan).project(renamed)?.build()?)
+}
+
+/// The scope as DataFusion's list of catalogs.
+#[derive(Debug)]
+struct Catalogs(Arc<Scope>);
+
+impl CatalogProviderList for Catalogs {
+    fn register_catalog(
+        &self,
+        _name: String,
+        _catalog: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        let listing = self.0.loaded_listing();
+        listing.map_or_else(Vec::new, |listing| listing.keys().cloned().collect())
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        Some(Arc::new(OneCatalog {
+            scope: self.0.clone(),
+            catalog: name.to_lowercase(),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct OneCatalog {
+    scope: Arc<Scope>,
+    catalog: String,
+}
+
+impl CatalogProvider for OneCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        let listing = self.scope.loaded_listing();
+        listing
+            .and_then(|listing| Some(listing.get(&self.catalog)?.keys().cloned().collect()))
+            .unwrap_or_default()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        Some(Arc::new(OneSchema {
+            scope: self.scope.clone(),
+            current: Current {
+                catalog: self.catalog.clone(),
+                schema: name.to_lowercase(),
+            },
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct OneSchema {
+    scope: Arc<Scope>,
+    current: Current,
+}
+
+impl OneSchema {
+    fn full(&self, table: &str) -> FullName {
+        FullName {
+            catalog: self.current.catalog.clone(),
+            schema: self.current.schema.clone(),
+            table: table.to_lowercase(),
+        }
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for OneSchema {
+    fn table_names(&self) -> Vec<String> {
+        let listing = self.scope.loaded_listing();
+        listing
+            .and_then(|listing| {
+                let tables = listing
+                    .get(&self.current.catalog)?
+                    .get(&self.current.schema)?;
+                Some(tables.keys().cloned().collect())
+            })
+            .unwrap_or_default()
+    }
+
+    /// What a query names is loaded before it is planned, with an error for what is missing. Here
+    /// the information schema asks about every table there is, and one that cannot be read must
+    /// not hide the others.
+    async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        let name = self.full(name);
+        match self.scope.relation(&name).await {
+            Ok(relation) => Ok(Some(relation.provider(&self.scope.engine))),
+            Err(EngineError::NotFound { .. }) => Ok(None),
+            Err(error) => {
+                tracing::warn!(table = %name, "left out of the information schema: {error}");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn table_type(&self, name: &str) -> DataFusionResult<Option<TableType>> {
+        let listing = self.scope.loaded_listing();
+        let kind = listing.and_then(|listing| {
+            let tables = listing
+                .get(&self.current.catalog)?
+                .get(&self.current.schema)?;
+            tables.get(&name.to_lowercase()).copied()
+        });
+        Ok(kind.map(|kind| match kind {
+            TableKind::View => TableType::View,
+            TableKind::Managed | TableKind::External => TableType::Base,
+        }))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.table_names().contains(&name.to_lowercase())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_completed_and_lower_cased() {
+        let current = Current {
+            catalog: "lake".into(),
+            schema: "default".into(),
+        };
+        let full = |parts: &[&str]| {
+            let name = Name(parts.iter().map(ToString::to_string).collect());
+            current.table(&name).to_string()
+        };
+        assert_eq!(full(&["T"]), "lake.default.t");
+        assert_eq!(full(&["Raw", "Images"]), "lake.raw.images");
+        assert_eq!(full(&["c", "s", "t"]), "c.s.t");
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_recognized() {
+        let names = ["images", "features", "t"];
+        assert_eq!(nearest("imagse", names.into_iter()), Some("images"));
+        assert_eq!(nearest("transactions", names.into_iter()), None);
+    }
+}

@@ -1,0 +1,15 @@
+//! Statements from text to result, run in this process over tables in a temporary folder.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "engine/ddl.rs"]
+mod ddl;
+#[path = "engine/docs.rs"]
+mod docs;
+#[path = "engine/harness.rs"]
+mod harness;
+#[path = "engine/queries.rs"]
+mod queries;
+#[path = "engine/seeds.rs"]
+mod seeds;
+#[path = "engine/writes.rs"]
+mod writes;
