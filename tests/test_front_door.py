@@ -90,12 +90,11 @@ def test_a_partition_is_read_over_another_connection_and_only_once(shoal):
 
 def test_incremental_execution_ends_with_one_partition_and_its_rows(shoal):
     with shoal.connect() as connection, connection.cursor() as cursor:
-        cursor.adbc_statement.set_options(**{"adbc.statement.exec.incremental": "true"})
+        statement = cursor.adbc_statement
+        statement.set_options(**{"adbc.statement.exec.incremental": "true"})
+        statement.set_sql_query(MANY)
         partitions = []
-        while True:
-            more, _ = cursor.adbc_execute_partitions(MANY if not partitions else None)
-            if not more:
-                break
+        while more := statement.execute_partitions()[0]:
             partitions += more
         cursor.adbc_read_partition(partitions[0])
         assert (len(partitions), cursor.fetch_arrow_table().num_rows) == (1, 20000)

@@ -7,7 +7,8 @@
 
 use arrow_flight::{BasicAuth, HandshakeRequest};
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Status, Streaming};
@@ -17,6 +18,12 @@ use super::connection::Connection;
 use super::sessions::{self, Caller};
 use super::status::{internal, malformed, status};
 use crate::auth::Identity;
+
+/// Go clients (ADBC) leave out the padding, others do not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 impl FrontDoor {
     /// Who makes a call, and in which session.
@@ -111,7 +118,7 @@ fn bearer(metadata: &MetadataMap) -> Result<Option<&str>, Status> {
 
 fn basic(header: &str) -> Result<(String, String), Status> {
     strip_scheme(header, "basic")
-        .and_then(|encoded| BASE64_STANDARD.decode(encoded).ok())
+        .and_then(|encoded| BASE64.decode(encoded).ok())
         .and_then(|login| String::from_utf8(login).ok())
         .and_then(|login| {
             let (name, password) = login.split_once(':')?;
@@ -140,4 +147,17 @@ fn login_needed() -> Status {
 
 fn login_failed() -> Status {
     status(Code::Unauthenticated, "wrong user name, password or token")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_credentials_are_read_with_and_without_padding_and_with_colons_in_the_password() {
+        let login = ("ann".to_owned(), "b:cd".to_owned());
+        assert_eq!(basic("Basic YW5uOmI6Y2Q=").ok(), Some(login.clone()));
+        assert_eq!(basic("basic YW5uOmI6Y2Q").ok(), Some(login));
+        assert!(basic("Basic ???").is_err() && basic("Basic YW5u").is_err());
+    }
 }

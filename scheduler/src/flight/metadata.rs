@@ -1,9 +1,9 @@
 //! Catalog metadata: catalogs, schemas, tables, keys, table types, and what the service says about
 //! itself. The ticket of such a request is the request, so nothing is kept for it.
 //!
-//! Names come from `information_schema`, read as the caller in the caller's session, so a client
-//! sees here what it could see in SQL. There are no primary or foreign keys; their answers are
-//! empty.
+//! Names come from the engine's listing, the one behind `information_schema`; columns come from
+//! planning a query over the table in the caller's session. There are no primary or foreign keys;
+//! their answers are empty.
 
 use std::sync::Arc;
 
@@ -12,22 +12,30 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
 use arrow_flight::sql::{Command, CommandGetDbSchemas, CommandGetTables};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
+use shoal_catalog::{Listing, TableKind};
+use shoal_engine::parser::sql_type;
 use tonic::Status;
 
 use super::FrontDoor;
 use super::encode::wire_schema;
 use super::sessions::Caller;
 use super::sql_info::sql_info;
-use super::statements::execution_rows;
 use super::status::{error_status, internal, unsupported};
 use super::xdbc_types::type_info;
+use crate::error::StatementError;
 
 /// Tables whose columns are looked up at a time.
 const LOOKUPS_AT_A_TIME: usize = 8;
 
 const TABLE: &str = "TABLE";
 const VIEW: &str = "VIEW";
+
+/// Where a table's schema keeps the comment of a column.
+const COMMENT: &str = "comment";
+/// Where clients look for the SQL type and the comment of a column (`FlightSqlColumnMetadata`).
+const TYPE_NAME: &str = "ARROW:FLIGHT:SQL:TYPE_NAME";
+const REMARKS: &str = "ARROW:FLIGHT:SQL:REMARKS";
 
 /// Answers that never change.
 pub(super) struct Fixed {
@@ -81,12 +89,13 @@ impl FrontDoor {
         let batch = match command {
             Command::CommandGetCatalogs(request) => {
                 let mut catalogs = request.into_builder();
-                let names = self.names(caller, CATALOGS).await?;
-                names.iter().for_each(|[name]| catalogs.append(name));
+                for catalog in self.listing().await?.into_keys() {
+                    catalogs.append(catalog);
+                }
                 catalogs.build()
             }
             Command::CommandGetDbSchemas(request) => {
-                return self.schemas(caller, request).await;
+                return self.schemas(request).await;
             }
             Command::CommandGetTables(request) => return self.tables(caller, request).await,
             Command::CommandGetTableTypes(request) => {
@@ -106,14 +115,12 @@ impl FrontDoor {
         batch.map_err(not_built)
     }
 
-    async fn schemas(
-        &self,
-        caller: &Caller,
-        request: CommandGetDbSchemas,
-    ) -> Result<RecordBatch, Status> {
+    async fn schemas(&self, request: CommandGetDbSchemas) -> Result<RecordBatch, Status> {
         let mut schemas = request.into_builder();
-        for [catalog, schema] in self.names(caller, SCHEMAS).await? {
-            schemas.append(catalog, schema);
+        for (catalog, names) in self.listing().await? {
+            for schema in names.into_keys() {
+                schemas.append(&catalog, schema);
+            }
         }
         schemas.build().map_err(not_built)
     }
@@ -131,17 +138,21 @@ impl FrontDoor {
         }
         .into_builder();
         let none = Schema::empty();
-        for [catalog, schema, table, kind] in self.names(caller, TABLES).await? {
-            let kind = if kind == VIEW { VIEW } else { TABLE };
-            tables
-                .append(catalog, schema, table, kind, &none)
-                .map_err(not_built)?;
+        for (catalog, schemas) in self.listing().await? {
+            for (schema, names) in schemas {
+                for (table, kind) in names {
+                    let kind = if kind == TableKind::View { VIEW } else { TABLE };
+                    tables
+                        .append(&catalog, &schema, table, kind, &none)
+                        .map_err(not_built)?;
+                }
+            }
         }
         let tables = tables.build().map_err(not_built)?;
         if !include_schema {
             return Ok(tables);
         }
-        let described: Vec<([String; 4], SchemaRef)> = stream::iter(rows::<4>(&tables)?)
+        let described: Vec<([String; 4], SchemaRef)> = stream::iter(names(&tables))
             .map(async |name| {
                 let schema = self.table_schema(caller, &name).await;
                 (name, schema)
@@ -170,7 +181,7 @@ impl FrontDoor {
             [catalog, schema, table].map(|part| part.replace('"', "\"\""));
         let sql = format!(r#"SELECT * FROM "{catalog}"."{schema}"."{table}""#);
         match self.statements.prepare(&caller.client.session, &sql).await {
-            Ok(statement) => wire_schema(&statement.schema, false),
+            Ok(statement) => described(&statement.schema),
             Err(error) => {
                 tracing::warn!(%error, catalog, schema, table, "cannot list the columns of a table");
                 Arc::new(Schema::empty())
@@ -178,43 +189,43 @@ impl FrontDoor {
         }
     }
 
-    /// Rows of `N` text columns that a query of ours returns.
-    async fn names<const N: usize>(
-        &self,
-        caller: &Caller,
-        sql: &str,
-    ) -> Result<Vec<[String; N]>, Status> {
-        let execution = self
-            .statements
-            .execute(&caller.client.session, sql, None)
-            .await
-            .map_err(|error| error_status(&error))?;
-        let batches: Vec<RecordBatch> = execution_rows(execution).try_collect().await?;
-        let mut names = Vec::new();
-        for batch in &batches {
-            names.extend(rows::<N>(batch)?);
-        }
-        Ok(names)
+    async fn listing(&self) -> Result<Listing, Status> {
+        let listing = self.statements.engine().listing().await;
+        listing.map_err(|error| error_status(&StatementError::from(error)))
     }
 }
 
-const CATALOGS: &str = "SELECT DISTINCT catalog_name FROM information_schema.schemata";
-const SCHEMAS: &str = "SELECT catalog_name, schema_name FROM information_schema.schemata";
-const TABLES: &str = "SELECT table_catalog, table_schema, table_name, table_type \
-                      FROM information_schema.tables";
-
-/// The first `N` columns of `batch` as text, row by row.
-fn rows<const N: usize>(batch: &RecordBatch) -> Result<Vec<[String; N]>, Status> {
-    let columns = (0..N)
-        .map(|column| {
-            arrow::compute::cast(batch.column(column), &DataType::Utf8)
-                .map_err(|error| internal("cannot list names", error))
+/// `schema` as it is sent, with what tools show of a column besides its Arrow type.
+fn described(schema: &Schema) -> SchemaRef {
+    let sent = wire_schema(schema, false);
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .zip(sent.fields())
+        .map(|(field, sent)| {
+            let mut metadata = sent.metadata().clone();
+            metadata.insert(TYPE_NAME.to_owned(), sql_type(field.data_type()));
+            if let Some(comment) = metadata.get(COMMENT) {
+                metadata.insert(REMARKS.to_owned(), comment.clone());
+            }
+            sent.as_ref().clone().with_metadata(metadata)
         })
-        .collect::<Result<Vec<_>, _>>()?;
-    let row = |row: usize| {
-        std::array::from_fn(|column| columns[column].as_string::<i32>().value(row).to_owned())
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// Catalog, schema, name and type of each table.
+fn names(tables: &RecordBatch) -> Vec<[String; 4]> {
+    let row = |row| {
+        std::array::from_fn(|column| {
+            tables
+                .column(column)
+                .as_string::<i32>()
+                .value(row)
+                .to_owned()
+        })
     };
-    Ok((0..batch.num_rows()).map(row).collect())
+    (0..tables.num_rows()).map(row).collect()
 }
 
 fn not_built(error: FlightError) -> Status {

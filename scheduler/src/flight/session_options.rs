@@ -2,12 +2,14 @@
 //! messages `arrow-flight` lacks (source: `format/Flight.proto` of Apache Arrow).
 //!
 //! Options: `catalog` and `schema` are where unqualified table names are looked up;
-//! `arrow_views` (boolean) keeps Arrow's view types in results.
+//! `arrow_views` (boolean) keeps Arrow's view types in results; any other is a setting, as in
+//! `SET name = value`.
 
 use std::collections::HashMap;
 
 use arrow_flight::Result as ActionResult;
 use prost::Message;
+use shoal_engine::EngineError;
 use tonic::Status;
 
 use super::FrontDoor;
@@ -122,16 +124,21 @@ impl FrontDoor {
     /// All options and their values.
     pub(super) fn session_options(&self, caller: &Caller) -> ActionResult {
         let session = &caller.client.session;
-        let values = [
+        let settings = session
+            .settings()
+            .into_iter()
+            .map(|(name, value)| (name, OptionValue::String(value)));
+        let own = [
             (CATALOG, OptionValue::String(session.catalog())),
             (SCHEMA, OptionValue::String(session.schema())),
             (ARROW_VIEWS, OptionValue::Bool(caller.client.keeps_views())),
         ];
-        let session_options = values
-            .into_iter()
+        let own = own.map(|(name, value)| (name.to_owned(), value));
+        let session_options = settings
+            .chain(own)
             .map(|(name, value)| {
                 let option_value = Some(value);
-                (name.to_owned(), SessionOptionValue { option_value })
+                (name, SessionOptionValue { option_value })
             })
             .collect();
         answer(&GetSessionOptionsResult { session_options })
@@ -171,7 +178,29 @@ async fn set_option(
             Ok(())
         }
         (CATALOG | SCHEMA | ARROW_VIEWS, _) => Err(ErrorValue::InvalidValue),
-        _ => Err(ErrorValue::InvalidName),
+        (name, value) => {
+            let changed = match value {
+                Some(value) => session.set(name, &value.text()),
+                None => session.reset(Some(name)),
+            };
+            changed.map_err(|error| match error {
+                EngineError::NotFound { .. } => ErrorValue::InvalidName,
+                _ => ErrorValue::InvalidValue,
+            })
+        }
+    }
+}
+
+impl OptionValue {
+    /// The value as it stands in `SET name = value`.
+    fn text(&self) -> String {
+        match self {
+            Self::String(text) => text.clone(),
+            Self::Bool(value) => value.to_string(),
+            Self::Int64(value) => value.to_string(),
+            Self::Double(value) => value.to_string(),
+            Self::StringList(list) => list.values.join(","),
+        }
     }
 }
 

@@ -217,11 +217,12 @@ impl Sessions {
     }
 }
 
-/// The refusal of a session that has ended.
+/// The refusal of a token or cookie that leads to no session.
 pub(super) fn ended() -> Status {
     status(
         Code::Unauthenticated,
-        "the session has ended (closed, unused for too long, or the server was restarted); connect again",
+        "the bearer token or session cookie is not known: it is wrong, or its session has ended \
+         (closed, unused for too long, or the server was restarted); connect again",
     )
 }
 
