@@ -10,9 +10,9 @@ use arrow::datatypes::{Schema, SchemaRef};
 use shoal_catalog::{CreateMode, SchemaEntry, TableEntry, TableKind};
 use shoal_lake::{Changes, WriteMode};
 
-use crate::create::location_url;
 use crate::error::{EngineError, Result};
 use crate::parser::{CreateView, Name, Show, Statement, Use};
+use crate::place::location_url;
 use crate::planned::CommandOutput;
 use crate::scope::{Current, Relation, VIEW_CATALOG, VIEW_SCHEMA, rename};
 use crate::session::Session;

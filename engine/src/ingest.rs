@@ -1,11 +1,18 @@
 //! Rows that a client sends instead of a query: bulk ingest.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::streaming::StreamingTable;
 use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use parking_lot::Mutex;
 
 use crate::error::Result;
 use crate::parser::{CreateTable, Name};
@@ -28,7 +35,7 @@ pub enum IngestMode {
 
 impl Session {
     /// Plans to write `rows` to the table `name`, by column name. A table that is created gets the
-    /// columns of `rows`. The plan is to be run in this process: `rows` exist nowhere else.
+    /// columns of `rows`. The plan is to be run once and in this process: `rows` exist nowhere else.
     ///
     /// # Errors
     /// As `mode` says; and when the rows do not fit the table.
@@ -36,13 +43,19 @@ impl Session {
         self: &Arc<Self>,
         name: &Name,
         mode: IngestMode,
-        rows: Arc<dyn TableProvider>,
+        rows: SendableRecordBatchStream,
     ) -> Result<WritePlan> {
         let current = self.current();
         let full = current.table(name);
         let exists = self.engine().entry(&full).await?.is_some();
         let state = self.scope().state(&current)?;
-        let source = LogicalPlanBuilder::scan("rows", provider_as_source(rows), None)?.build()?;
+        let rows = Once {
+            schema: rows.schema(),
+            rows: Mutex::new(Some(rows)),
+        };
+        let rows = StreamingTable::try_new(rows.schema.clone(), vec![Arc::new(rows)])?;
+        let rows = provider_as_source(Arc::new(rows));
+        let source = LogicalPlanBuilder::scan("rows", rows, None)?.build()?;
         let append = match mode {
             IngestMode::Append => true,
             IngestMode::CreateAppend => exists,
@@ -69,5 +82,34 @@ impl Session {
         };
         plan.local_only = true;
         Ok(plan)
+    }
+}
+
+/// Rows that can be read once.
+struct Once {
+    schema: SchemaRef,
+    rows: Mutex<Option<SendableRecordBatchStream>>,
+}
+
+impl fmt::Debug for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Once").finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for Once {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let rows = self.rows.lock().take();
+        rows.unwrap_or_else(|| {
+            let read = DataFusionError::Execution(
+                "the client's rows were read already; send the statement again".into(),
+            );
+            let failed = futures::stream::once(async { Err(read) });
+            Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), failed))
+        })
     }
 }

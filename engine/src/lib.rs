@@ -26,6 +26,7 @@ mod functions;
 mod ingest;
 mod insert;
 pub mod parser;
+mod place;
 mod plan;
 mod planned;
 mod rewrite;

@@ -16,6 +16,8 @@ mod statement;
 mod types;
 
 #[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod tests;
 
 use datafusion::sql::sqlparser::ast::Expr;

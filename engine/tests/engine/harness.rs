@@ -14,7 +14,6 @@ use tempfile::TempDir;
 /// A session, and the folder its engine works in.
 pub struct Lake {
     pub folder: TempDir,
-    pub engine: Arc<Engine>,
     pub session: Arc<Session>,
 }
 
@@ -45,11 +44,7 @@ impl Lake {
             name: "tester".into(),
             anonymous: false,
         });
-        Self {
-            folder,
-            engine,
-            session,
-        }
+        Self { folder, session }
     }
 
     /// Runs all statements of `sql` and returns what the last one came to.

@@ -292,7 +292,7 @@ async fn functions_are_documented() {
 #[tokio::test]
 async fn bulk_rows_go_by_column_name() {
     use arrow::array::{Int64Array, RecordBatch, StringArray};
-    use datafusion::datasource::MemTable;
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
     use shoal_engine::IngestMode;
     use shoal_engine::parser::Name;
 
@@ -306,7 +306,9 @@ async fn bulk_rows_go_by_column_name() {
             ("a", a as arrow::array::ArrayRef, true),
         ])
         .unwrap();
-        Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap())
+        let schema = batch.schema();
+        let rows = futures::stream::iter([Ok(batch)]);
+        Box::pin(RecordBatchStreamAdapter::new(schema, rows))
     };
     let ingest = async |from: i64, mode: IngestMode| {
         let plan = lake.session.plan_ingest(&name, mode, rows(from)).await?;
