@@ -1,7 +1,8 @@
 //! How plans with the lake's own nodes travel to executors.
 //!
 //! Every message carries a tag in front: Ballista's own nodes go to Ballista's codec, a writer is
-//! the JSON of its [`WriteSpec`](crate::write::WriteSpec), its schema and its CHECK expressions.
+//! the JSON of its [`WriteSpec`](crate::write::WriteSpec), its schema and its CHECK expressions, and a
+//! scan by field id is the plain Parquet scan inside it.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use arrow::datatypes::Schema;
 use ballista_core::serde::BallistaPhysicalExtensionCodec;
 use datafusion::{
     common::{DataFusionError, Result, internal_err},
+    datasource::{physical_plan::FileScanConfig, source::DataSourceExec},
     execution::TaskContext,
     logical_expr::{AggregateUDF, ScalarUDF, WindowUDF},
     physical_plan::ExecutionPlan,
@@ -21,10 +23,14 @@ use datafusion_proto::{
 };
 use prost::Message;
 
-use crate::write::{WriteSpec, WriterExec};
+use crate::{
+    scan::FieldIdSource,
+    write::{WriteSpec, WriterExec},
+};
 
 const BALLISTA: u8 = 0;
 const WRITER: u8 = 1;
+const FIELD_IDS: u8 = 2;
 
 /// The codec that scheduler and executors share.
 pub fn codec() -> Arc<dyn PhysicalExtensionCodec> {
@@ -84,6 +90,36 @@ impl LakeCodec {
         })
     }
 
+    /// A scan by field id travels as the scan of its Parquet source.
+    fn encode_field_ids(
+        &self,
+        scan: &FileScanConfig,
+        source: &FieldIdSource,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<protobuf::PhysicalPlanNode> {
+        let mut by_name = scan.clone();
+        by_name.file_source = source.parquet().clone();
+        let by_name: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(by_name);
+        converter.execution_plan_to_proto(&by_name, self)
+    }
+
+    fn decode_field_ids(
+        &self,
+        message: &protobuf::PhysicalPlanNode,
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let decode = PhysicalPlanDecodeContext::new(context, self);
+        let by_name = converter.proto_to_execution_plan(message, &decode)?;
+        let scan = by_name
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+            .ok_or_else(|| unreadable("no Parquet scan"))?;
+        let mut by_id = scan.clone();
+        by_id.file_source = Arc::new(FieldIdSource::new(by_id.file_source));
+        Ok(DataSourceExec::from_data_source(by_id))
+    }
+
     fn decode_writer(
         &self,
         message: WriterMessage,
@@ -127,6 +163,10 @@ impl PhysicalExtensionCodec for LakeCodec {
                 let writer = self.decode_writer(message, inputs, context, converter)?;
                 Ok(Arc::new(writer))
             }
+            Some((&FIELD_IDS, rest)) => {
+                let message = protobuf::PhysicalPlanNode::decode(rest).map_err(unreadable)?;
+                self.decode_field_ids(&message, context, converter)
+            }
             _ => Err(unreadable("unknown kind of node")),
         }
     }
@@ -140,6 +180,14 @@ impl PhysicalExtensionCodec for LakeCodec {
         if let Some(writer) = node.downcast_ref::<WriterExec>() {
             buf.push(WRITER);
             self.encode_writer(writer, converter)?
+                .encode(buf)
+                .map_err(unreadable)
+        } else if let Some((scan, source)) = node
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.downcast_to_file_source::<FieldIdSource>())
+        {
+            buf.push(FIELD_IDS);
+            self.encode_field_ids(scan, source, converter)?
                 .encode(buf)
                 .map_err(unreadable)
         } else {

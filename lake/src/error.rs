@@ -76,6 +76,16 @@ pub enum LakeError {
         /// What the Delta library said.
         source: Box<deltalake_core::DeltaTableError>,
     },
+    /// An Iceberg table's metadata or catalog could not be read or written.
+    #[error("{table}: {doing}: {source}")]
+    Iceberg {
+        /// Name of the table or catalog.
+        table: String,
+        /// What was being done.
+        doing: &'static str,
+        /// What the Iceberg library said.
+        source: Box<::iceberg::Error>,
+    },
     /// The query engine failed.
     #[error(transparent)]
     DataFusion(#[from] DataFusionError),

@@ -7,8 +7,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array, StringArray, StructArray, UInt64Array},
-    compute::{CastOptions, cast_with_options},
+    array::{
+        Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray, StructArray, UInt64Array,
+    },
+    compute::{CastOptions, cast_with_options, kernels::zip::zip},
     datatypes::{DataType, Field, Fields, Int64Type, Schema, TimeUnit, TimestampMicrosecondType},
     json::ReaderBuilder,
 };
@@ -61,23 +63,9 @@ impl FileStats {
         for partition in snapshot.partition_by() {
             let values =
                 partition_array(files, &partition.name, &snapshot.partition_type(partition));
-            let null_count = files
-                .iter()
-                .enumerate()
-                .map(|(i, _)| match values.is_null(i) {
-                    true => rows.is_valid(i).then(|| rows.value(i)),
-                    false => Some(0),
-                })
-                .collect();
-            columns.insert(
-                partition.name.clone(),
-                ColumnFileStats {
-                    min: values.clone(),
-                    max: values,
-                    null_count,
-                    exact: true,
-                },
-            );
+            let own = columns.remove(&partition.name);
+            let stats = partition_stats(files, &partition.name, values, &rows, own);
+            columns.insert(partition.name.clone(), stats);
         }
         FileStats {
             files: files.len(),
@@ -174,7 +162,7 @@ impl PruningStatistics for FileStats {
         &self,
         _column: &Column,
         _values: &std::collections::HashSet<ScalarValue>,
-    ) -> Option<arrow::array::BooleanArray> {
+    ) -> Option<BooleanArray> {
         None
     }
 }
@@ -326,6 +314,47 @@ fn column_stats(parsed: &StructArray, field: &Field) -> Option<ColumnFileStats> 
         null_count,
         exact: has_exact_bounds(field.data_type()),
     })
+}
+
+/// Statistics of a partition field, exact since a file's rows share its value.
+///
+/// A file that was written before the table was partitioned by this field has no value for it: it
+/// keeps the statistics it has `own`, if the field is a column of the files.
+fn partition_stats(
+    files: &[Arc<DataFile>],
+    field: &str,
+    values: ArrayRef,
+    rows: &UInt64Array,
+    own: Option<ColumnFileStats>,
+) -> ColumnFileStats {
+    let has_value: BooleanArray = files
+        .iter()
+        .map(|file| Some(file.partition.contains_key(field)))
+        .collect();
+    let of_partition = |i: usize| match values.is_null(i) {
+        true => rows.is_valid(i).then(|| rows.value(i)),
+        false => Some(0),
+    };
+    let own_nulls = |i: usize| {
+        let counts = &own.as_ref()?.null_count;
+        counts.is_valid(i).then(|| counts.value(i))
+    };
+    let null_count = (0..files.len())
+        .map(|i| match has_value.value(i) {
+            true => of_partition(i),
+            false => own_nulls(i),
+        })
+        .collect();
+    let or_own = |own: Option<&ArrayRef>| {
+        own.and_then(|own| zip(&has_value, &values, own).ok())
+            .unwrap_or_else(|| values.clone())
+    };
+    ColumnFileStats {
+        min: or_own(own.as_ref().map(|own| &own.min)),
+        max: or_own(own.as_ref().map(|own| &own.max)),
+        null_count,
+        exact: has_value.false_count() == 0 || own.as_ref().is_some_and(|own| own.exact),
+    }
 }
 
 /// A partition field's values as an array of its type; a value that is not of that type is NULL.

@@ -13,6 +13,7 @@ use crate::{
     data_file::DataFile,
     delta,
     error::{LakeError, Result},
+    iceberg::{self, Catalogs},
     scan::{LakeTable, object_path},
     snapshot::{Base, Snapshot},
     stores::Stores,
@@ -31,6 +32,7 @@ const PARALLEL_DELETES: usize = 16;
 #[derive(Debug)]
 pub struct Lake {
     stores: Arc<Stores>,
+    iceberg: Catalogs,
     snapshots: Cache<TableRef, Arc<Snapshot>>,
 }
 
@@ -46,8 +48,10 @@ pub struct Committed {
 impl Lake {
     /// The lake that the settings describe.
     pub fn new(settings: &Settings) -> Arc<Self> {
+        let stores = Stores::new(&settings.storage);
         Arc::new(Lake {
-            stores: Stores::new(&settings.storage),
+            iceberg: Catalogs::new(settings, stores.clone()),
+            stores,
             snapshots: Cache::new(CACHED_SNAPSHOTS),
         })
     }
@@ -71,10 +75,7 @@ impl Lake {
         let cached = self.snapshots.get(table).await;
         let loaded = match table.format {
             Format::Delta => delta::load(table, &self.stores, cached.as_ref()).await,
-            Format::Iceberg => Err(LakeError::Unsupported {
-                table: table.name.clone(),
-                feature: "Iceberg tables live in an attached Iceberg catalog".into(),
-            }),
+            Format::Iceberg => iceberg::load(table, &self.iceberg, cached.as_ref()).await,
         };
         match loaded {
             Ok(snapshot) => {
@@ -97,7 +98,7 @@ impl Lake {
     pub async fn exists(&self, table: &TableRef) -> Result<bool> {
         match table.format {
             Format::Delta => delta::exists(table, &self.stores).await,
-            Format::Iceberg => Ok(false),
+            Format::Iceberg => iceberg::exists(table, &self.iceberg).await,
         }
     }
 
@@ -112,19 +113,17 @@ impl Lake {
     ) -> Result<Arc<Snapshot>> {
         match request.table.format {
             Format::Delta => delta::create(request, files, replace, &self.stores).await?,
-            Format::Iceberg => {
-                return Err(LakeError::Unsupported {
-                    table: request.table.name.clone(),
-                    feature: "Iceberg tables live in an attached Iceberg catalog".into(),
-                });
-            }
+            Format::Iceberg => iceberg::create(request, files, replace, &self.iceberg).await?,
         }
         self.snapshot(&request.table).await
     }
 
     /// Refuses a table that cannot be written to, before anything is written.
     pub fn check_writable(&self, snapshot: &Snapshot) -> Result<()> {
-        delta::check_writable(snapshot)
+        match &snapshot.base {
+            Base::Delta(_) => delta::check_writable(snapshot),
+            Base::Iceberg(base) => iceberg::check_writable(snapshot, base),
+        }
     }
 
     /// Makes the changes visible, all in one version. Commits of others that do not contradict them
@@ -168,6 +167,7 @@ impl Lake {
     async fn try_commit(&self, base: &Snapshot, changes: &Changes) -> Result<u64> {
         match &base.base {
             Base::Delta(delta) => delta::commit(base, delta, changes).await,
+            Base::Iceberg(iceberg) => iceberg::commit(base, iceberg, changes, &self.stores).await,
         }
     }
 
@@ -180,6 +180,9 @@ impl Lake {
     ) -> Result<u64> {
         match &base.base {
             Base::Delta(delta) => delta::set_properties(base, delta, properties, comment).await,
+            Base::Iceberg(iceberg) => {
+                iceberg::set_properties(base, iceberg, properties, comment).await
+            }
         }
     }
 
@@ -206,6 +209,21 @@ impl Lake {
                 }
             })
             .await;
+    }
+
+    /// Tells the catalog of the table's format that the table is dropped; its files stay. A Delta
+    /// table has no such catalog.
+    pub async fn forget(&self, table: &TableRef) -> Result<()> {
+        self.snapshots.invalidate(table).await;
+        match table.format {
+            Format::Delta => Ok(()),
+            Format::Iceberg => iceberg::forget(table, &self.iceberg).await,
+        }
+    }
+
+    /// The Iceberg catalogs that the settings attach.
+    pub fn attached(&self) -> &Catalogs {
+        &self.iceberg
     }
 
     /// Deletes everything below the table's directory.

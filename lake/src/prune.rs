@@ -13,13 +13,20 @@ use arrow::{
 };
 use datafusion::{
     catalog::Session,
-    common::{DFSchema, ToDFSchema, tree_node::TreeNode},
-    logical_expr::{BinaryExpr, Expr, Operator, cast, utils::conjunction},
+    common::{DFSchema, ScalarValue, ToDFSchema, tree_node::TreeNode},
+    logical_expr::{
+        BinaryExpr, Expr, Operator,
+        utils::{conjunction, disjunction},
+    },
     physical_optimizer::pruning::PruningPredicateBuilder,
     prelude::Column,
 };
 
-use crate::{error::Result, snapshot::Snapshot, table::Transform};
+use crate::{
+    error::Result,
+    snapshot::Snapshot,
+    table::{PartitionField, Transform},
+};
 
 /// The outcome of pruning.
 #[derive(Debug, Clone)]
@@ -167,54 +174,97 @@ fn unqualified(expr: Expr) -> Result<Expr> {
         .data)
 }
 
-/// Conditions on partition values that follow from a condition on the column they are computed from.
-///
-/// Both Delta's generated `CAST(ts AS DATE)` columns and Iceberg's `day(ts)` never decrease as the
-/// source grows, so `ts < x` implies `part <= part(x)`, and `ts = x` implies `part = part(x)`.
+/// Conditions on partition values that follow from a condition on the columns they are computed from.
 fn on_computed_partitions(snapshot: &Snapshot, filter: &Expr) -> Vec<Expr> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else {
-        return vec![];
-    };
-    let (column, op, literal) = match (left.as_ref(), right.as_ref()) {
-        (Expr::Column(c), literal @ Expr::Literal(..)) => (c, *op, literal),
-        (literal @ Expr::Literal(..), Expr::Column(c)) => match op.swap() {
-            Some(swapped) => (c, swapped, literal),
-            None => return vec![],
-        },
-        _ => return vec![],
-    };
-    let op = match op {
-        Operator::Lt | Operator::LtEq => Operator::LtEq,
-        Operator::Gt | Operator::GtEq => Operator::GtEq,
-        Operator::Eq => Operator::Eq,
-        _ => return vec![],
-    };
-    date_partitions_of(snapshot, &column.name)
-        .map(|partition| {
-            Expr::BinaryExpr(BinaryExpr::new(
-                Box::new(Expr::Column(Column::new_unqualified(partition))),
-                op,
-                Box::new(cast(literal.clone(), DataType::Date32)),
-            ))
-        })
+    let partitions = snapshot.partition_by().iter();
+    partitions
+        .filter_map(|partition| implied(snapshot, partition, filter))
         .collect()
 }
 
-/// Partition fields that hold the date of the column.
-fn date_partitions_of<'a>(
-    snapshot: &'a Snapshot,
-    column: &'a str,
-) -> impl Iterator<Item = String> + 'a {
-    snapshot.partition_by().iter().filter_map(move |p| {
-        let is_day = p.transform == Transform::Day && p.source == column;
-        let is_generated_date = p.transform == Transform::Identity
-            && snapshot.partition_type(p) == DataType::Date32
-            && snapshot
-                .generated()
-                .iter()
-                .any(|g| g.name == p.name && is_date_of(&g.expression, column));
-        (is_day || is_generated_date).then(|| p.name.clone())
-    })
+/// The condition on one partition field that holds wherever `filter` does, if there is one.
+///
+/// Both Delta's generated `CAST(ts AS DATE)` columns and Iceberg's transforms, but for buckets, never
+/// decrease as the source grows, so `ts < x` implies `part <= part(x)`, and `ts = x` implies
+/// `part = part(x)`.
+fn implied(snapshot: &Snapshot, partition: &PartitionField, filter: &Expr) -> Option<Expr> {
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let of = |side: &Expr| implied(snapshot, partition, side);
+            match op {
+                Operator::And => match (of(left), of(right)) {
+                    (Some(left), Some(right)) => Some(left.and(right)),
+                    (one, other) => one.or(other),
+                },
+                Operator::Or => Some(of(left)?.or(of(right)?)),
+                _ => implied_by_comparison(snapshot, partition, left, *op, right),
+            }
+        }
+        Expr::InList(list) if !list.negated => {
+            let equals = list.list.iter().map(|value| {
+                implied_by_comparison(snapshot, partition, &list.expr, Operator::Eq, value)
+            });
+            equals.collect::<Option<Vec<Expr>>>().and_then(disjunction)
+        }
+        _ => None,
+    }
+}
+
+fn implied_by_comparison(
+    snapshot: &Snapshot,
+    partition: &PartitionField,
+    left: &Expr,
+    op: Operator,
+    right: &Expr,
+) -> Option<Expr> {
+    let (column, op, literal) = match (left, right) {
+        (Expr::Column(column), Expr::Literal(value, _)) => (column, op, value),
+        (Expr::Literal(value, _), Expr::Column(column)) => (column, op.swap()?, value),
+        _ => return None,
+    };
+    let keeps_order = !matches!(partition.transform, Transform::Bucket(_));
+    let op = match op {
+        Operator::Lt | Operator::LtEq if keeps_order => Operator::LtEq,
+        Operator::Gt | Operator::GtEq if keeps_order => Operator::GtEq,
+        Operator::Eq => Operator::Eq,
+        _ => return None,
+    };
+    let value = partition_value(snapshot, partition, column, literal)?;
+    Some(Expr::BinaryExpr(BinaryExpr::new(
+        Box::new(Expr::Column(Column::new_unqualified(&partition.name))),
+        op,
+        Box::new(Expr::Literal(value, None)),
+    )))
+}
+
+/// The partition value of rows in which the column has that value; `None` if the partition is not
+/// computed from the column, or the value is NULL or not one of the column's type.
+fn partition_value(
+    snapshot: &Snapshot,
+    partition: &PartitionField,
+    column: &Column,
+    value: &ScalarValue,
+) -> Option<ScalarValue> {
+    let field = snapshot.field(&column.name)?;
+    let transform = match partition.transform {
+        Transform::Identity if is_generated_date(snapshot, partition, column) => Transform::Day,
+        Transform::Identity => return None,
+        transform if partition.source == column.name => transform,
+        _ => return None,
+    };
+    let value = value.cast_to(field.data_type()).ok()?;
+    let transformed = crate::transform::apply(transform, &value.to_array().ok()?).ok()?;
+    let transformed = ScalarValue::try_from_array(&transformed, 0).ok()?;
+    (!transformed.is_null()).then_some(transformed)
+}
+
+/// Whether the partition column holds the date of the column.
+fn is_generated_date(snapshot: &Snapshot, partition: &PartitionField, column: &Column) -> bool {
+    let generated = snapshot.generated().iter();
+    snapshot.partition_type(partition) == DataType::Date32
+        && generated
+            .filter(|g| g.name == partition.name)
+            .any(|g| is_date_of(&g.expression, &column.name))
 }
 
 /// Whether the SQL is `CAST(column AS DATE)` or `date(column)`, in any case and spacing.

@@ -11,6 +11,7 @@ use crate::{
     data_file::DataFile,
     delta::DeltaBase,
     file_stats::FileStats,
+    iceberg::IcebergBase,
     table::{CheckConstraint, GeneratedColumn, PartitionField, TableRef, Transform},
 };
 
@@ -19,6 +20,8 @@ use crate::{
 pub(crate) enum Base {
     /// State of the Delta log at the snapshot's version.
     Delta(DeltaBase),
+    /// Metadata of the Iceberg table at the snapshot.
+    Iceberg(IcebergBase),
 }
 
 /// A table at one version. Cheap to share; never changes.
@@ -99,6 +102,7 @@ impl Snapshot {
                 .filter(|p| p.transform == Transform::Identity)
                 .map(|p| p.name.as_str())
                 .collect(),
+            Base::Iceberg(_) => vec![],
         }
     }
 

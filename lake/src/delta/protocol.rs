@@ -49,7 +49,9 @@ pub(super) fn check_readable(table: &TableRef, protocol: &Protocol) -> Result<()
 
 /// Refuses to write to a table whose writer features the writer does not know.
 pub(crate) fn check_writable(snapshot: &Snapshot) -> Result<()> {
-    let Base::Delta(base) = &snapshot.base;
+    let Base::Delta(base) = &snapshot.base else {
+        return Ok(());
+    };
     let state = super::load::state(&snapshot.table, &base.table)?;
     let protocol = state.protocol();
     let legacy = match protocol.min_writer_version() {

@@ -1,8 +1,11 @@
 //! The one scan: a table of any format as Parquet files in a `FileScanConfig`, the only kind of leaf
 //! that Ballista slices into tasks without reading rows twice.
 
+mod field_id;
 mod provider;
+mod relabel;
 
+pub(crate) use field_id::FieldIdSource;
 pub(crate) use provider::object_path;
 
 pub use provider::LakeTable;

@@ -13,7 +13,7 @@ use datafusion::{
     datasource::{
         TableType,
         listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
+        physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource},
         source::DataSourceExec,
         table_schema::TableSchema,
     },
@@ -27,8 +27,10 @@ use crate::{
     data_file::DataFile,
     error::{LakeError, Result},
     prune::{Pruned, is_partition_condition, prune},
+    scan::FieldIdSource,
     snapshot::Snapshot,
     stores::Stores,
+    table::Format,
 };
 
 /// A snapshot that can be queried. Planned from the snapshot's file list; nothing is listed or read here.
@@ -255,15 +257,17 @@ impl TableProvider for LakeTable {
         let statistics = self.statistics_of(&pruned, table_schema.table_schema());
         let source =
             ParquetSource::new(table_schema).with_table_parquet_options(parquet_options(session));
-        let config = FileScanConfigBuilder::new(
-            Stores::store_url(&snapshot.table().location)?,
-            Arc::new(source),
-        )
-        .with_file_groups(balanced(files, session.config().target_partitions()))
-        .with_statistics(statistics)
-        .with_projection_indices(Some(in_scan_order))?
-        .with_limit(limit)
-        .build();
+        let source: Arc<dyn FileSource> = match snapshot.table().format {
+            Format::Delta => Arc::new(source),
+            Format::Iceberg => Arc::new(FieldIdSource::new(Arc::new(source))),
+        };
+        let config =
+            FileScanConfigBuilder::new(Stores::store_url(&snapshot.table().location)?, source)
+                .with_file_groups(balanced(files, session.config().target_partitions()))
+                .with_statistics(statistics)
+                .with_projection_indices(Some(in_scan_order))?
+                .with_limit(limit)
+                .build();
         Ok(DataSourceExec::from_data_source(config))
     }
 }

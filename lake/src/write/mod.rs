@@ -13,6 +13,9 @@ mod partition;
 mod spec;
 mod stats;
 
+pub(crate) use partition::to_text as partition_texts;
+pub(crate) use stats::json_value;
+
 pub use exec::WriterExec;
 pub use node::{LakePlanner, write_node};
 pub use partition::partition_text;

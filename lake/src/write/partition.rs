@@ -12,7 +12,7 @@ use datafusion::common::ScalarValue;
 
 use crate::{
     error::{LakeError, Result},
-    table::{PartitionField, Transform},
+    table::{Format, PartitionField, Transform},
     write::spec::WriteSpec,
 };
 
@@ -74,12 +74,20 @@ fn partition_texts(
         Transform::Identity => source.clone(),
         _ => crate::transform::apply(field.transform, source)?,
     };
-    to_text(&values)
+    let texts = to_text(&values)?;
+    Ok(match spec.format {
+        // The protocol has no empty text: it means NULL.
+        Format::Delta => texts
+            .iter()
+            .map(|text| text.filter(|t| !t.is_empty()))
+            .collect(),
+        Format::Iceberg => texts,
+    })
 }
 
 /// Values in the text form of Delta's "Partition Value Serialization": timestamps in UTC with
-/// microseconds, and empty text as NULL.
-fn to_text(values: &ArrayRef) -> Result<StringArray> {
+/// microseconds.
+pub(crate) fn to_text(values: &ArrayRef) -> Result<StringArray> {
     let options = CastOptions {
         safe: false,
         format_options: FormatOptions::new()
@@ -92,16 +100,15 @@ fn to_text(values: &ArrayRef) -> Result<StringArray> {
         .as_any()
         .downcast_ref::<StringArray>()
         .ok_or_else(|| LakeError::Invalid("partition values are not text".into()))?;
-    Ok(texts
-        .iter()
-        .map(|text| text.filter(|t| !t.is_empty()))
-        .collect())
+    Ok(texts.clone())
 }
 
-/// One partition value in the text form of [`WriteMode::OverwritePartition`](crate::WriteMode).
+/// One partition value in the text form of [`WriteMode::OverwritePartition`](crate::WriteMode), where
+/// empty text means NULL.
 pub fn partition_text(value: &ScalarValue) -> Result<Option<String>> {
     let texts = to_text(&value.to_array()?)?;
-    Ok(texts.iter().next().flatten().map(str::to_string))
+    let text = texts.iter().next().flatten();
+    Ok(text.filter(|t| !t.is_empty()).map(str::to_string))
 }
 
 /// The directory of a partition below the table's, with a slash at the end; empty when unpartitioned.
@@ -159,7 +166,5 @@ mod tests {
             to_text(&times).unwrap().value(0),
             "1970-01-01 00:00:01.500000"
         );
-        let empty: ArrayRef = Arc::new(StringArray::from(vec![""]));
-        assert!(to_text(&empty).unwrap().is_null(0));
     }
 }

@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::{
     error::{LakeError, Result},
+    iceberg,
     snapshot::Snapshot,
     table::{CreateTable, Format, PartitionField, TableRef},
 };
@@ -76,7 +77,10 @@ impl WriteSpec {
         };
         WriteSpec::new(
             &request.table,
-            request.schema.clone(),
+            match request.table.format {
+                Format::Delta => request.schema.clone(),
+                Format::Iceberg => iceberg::new_schema(request)?,
+            },
             request.partition_by.clone(),
             outside_files,
             settings,

@@ -66,7 +66,7 @@ fn bound(
 }
 
 /// A bound as JSON (protocol section "Per-file Statistics"); `None` where JSON cannot say it exactly.
-fn json_value(value: &ScalarValue) -> Option<Value> {
+pub(crate) fn json_value(value: &ScalarValue) -> Option<Value> {
     Some(match value {
         ScalarValue::Int8(Some(v)) => json!(v),
         ScalarValue::Int16(Some(v)) => json!(v),

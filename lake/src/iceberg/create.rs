@@ -1,0 +1,297 @@
+//! New Iceberg tables, with their first data files if there are any, in one step.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow::datatypes::SchemaRef;
+use iceberg::{
+    Catalog, ErrorKind, MetadataLocation, TableCreation, TableIdent,
+    io::FileIO,
+    spec::{
+        DataFile as IcebergFile, MAIN_BRANCH, ManifestListWriter, ManifestWriterBuilder, Operation,
+        Schema, Snapshot as IcebergSnapshot, SnapshotSummaryCollector, Summary, TableMetadata,
+        TableMetadataBuilder, Transform as IcebergTransform, UnboundPartitionSpec,
+    },
+};
+use uuid::Uuid;
+
+use super::{
+    catalogs::{Catalogs, ensure_namespace},
+    commit::describe_files,
+    failed,
+    load::COMMENT,
+    schema,
+    storage::LakeStorageFactory,
+};
+use crate::{
+    data_file::DataFile,
+    error::{LakeError, Result},
+    table::{CreateTable, TableRef, Transform},
+};
+
+/// Sequence number of a table's first snapshot.
+const FIRST: i64 = 1;
+
+/// Whether the table is in its catalog.
+pub(crate) async fn exists(table: &TableRef, catalogs: &Catalogs) -> Result<bool> {
+    let (catalog, ident) = catalogs.locate(table).await?;
+    catalog
+        .table_exists(&ident)
+        .await
+        .map_err(failed(&table.name, "looking for the table"))
+}
+
+/// Takes the table out of its catalog, if it is there; its files stay.
+pub(crate) async fn forget(table: &TableRef, catalogs: &Catalogs) -> Result<()> {
+    let (catalog, ident) = catalogs.locate(table).await?;
+    match catalog.drop_table(&ident).await {
+        Err(error) if error.kind() != ErrorKind::TableNotFound => {
+            Err(failed(&table.name, "dropping the table")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The columns that a table of this request will have, with the field ids its data files must carry.
+pub(crate) fn new_schema(request: &CreateTable) -> Result<SchemaRef> {
+    Ok(schema::to_arrow(new_metadata(request)?.current_schema()))
+}
+
+/// Creates the table and, if there are files, its first snapshot, visible both at once.
+///
+/// # Errors
+/// [`LakeError::Unsupported`] names what an Iceberg table cannot have: generated columns, CHECK
+/// constraints, a replacement of an existing table.
+pub(crate) async fn create(
+    request: &CreateTable,
+    files: &[DataFile],
+    replace: bool,
+    catalogs: &Catalogs,
+) -> Result<()> {
+    let table = &request.table;
+    let wrong = |doing| failed(&table.name, doing);
+    let (catalog, ident) = catalogs.locate(table).await?;
+    let already = catalog.table_exists(&ident).await;
+    if already.map_err(wrong("looking for the table"))? {
+        return Err(match replace {
+            true => unsupported(
+                table,
+                "Shoal does not replace Iceberg tables yet; DROP it first",
+            ),
+            false => already_exists(table),
+        });
+    }
+    let mut metadata = new_metadata(request)?;
+    ensure_namespace(&catalog, &ident.namespace)
+        .await
+        .map_err(wrong("creating its namespace"))?;
+    if files.is_empty() {
+        let creation = creation(request, &ident)?;
+        return match catalog.create_table(&ident.namespace, creation).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(not_created(table, &catalog, &ident, error).await),
+        };
+    }
+    let file_io = LakeStorageFactory::new(catalogs.stores().clone()).file_io();
+    let files = describe_files(table, &metadata, files, catalogs.stores()).await?;
+    let snapshot = first_snapshot(&file_io, &metadata, files)
+        .await
+        .map_err(wrong("writing its first manifest"))?;
+    metadata = metadata
+        .into_builder(None)
+        .set_branch_snapshot(snapshot, MAIN_BRANCH)
+        .and_then(TableMetadataBuilder::build)
+        .map_err(wrong("describing its first snapshot"))?
+        .metadata;
+    let Err(error) = register(&catalog, &ident, &file_io, &metadata).await else {
+        return Ok(());
+    };
+    // The catalog may have kept the table although its answer was lost.
+    match catalog.load_table(&ident).await {
+        Ok(created) if created.metadata().uuid() == metadata.uuid() => Ok(()),
+        _ => Err(not_created(table, &catalog, &ident, error).await),
+    }
+}
+
+async fn register(
+    catalog: &Arc<dyn Catalog>,
+    ident: &TableIdent,
+    file_io: &FileIO,
+    metadata: &TableMetadata,
+) -> iceberg::Result<()> {
+    let location = MetadataLocation::new_with_metadata(metadata.location(), metadata);
+    metadata.write_to(file_io, &location).await?;
+    catalog.register_table(ident, location.to_string()).await?;
+    Ok(())
+}
+
+/// Writes a manifest of the files and a list of that one manifest.
+async fn first_snapshot(
+    file_io: &FileIO,
+    metadata: &TableMetadata,
+    files: Vec<IcebergFile>,
+) -> iceberg::Result<IcebergSnapshot> {
+    let unique = Uuid::new_v4();
+    // Any positive number no other snapshot of the table has.
+    let id = (unique.as_u64_pair().0 >> 1) as i64;
+    let folder = format!("{}/metadata", metadata.location());
+    let summary = summary(metadata, &files);
+
+    let mut manifest = ManifestWriterBuilder::new(
+        file_io.new_output(format!("{folder}/{unique}-m0.avro"))?,
+        Some(id),
+        metadata.current_schema().clone(),
+        metadata.default_partition_spec().as_ref().clone(),
+    )
+    .build_v2_data();
+    for file in files {
+        manifest.add_file(file, FIRST)?;
+    }
+    let manifest = manifest.write_manifest_file().await?;
+
+    let list_path = format!("{folder}/snap-{id}-0-{unique}.avro");
+    let output = file_io.new_output(&list_path)?.writer().await?;
+    let mut list = ManifestListWriter::v2(output, id, None, FIRST);
+    list.add_manifests(std::iter::once(manifest))?;
+    list.close().await?;
+
+    Ok(IcebergSnapshot::builder()
+        .with_snapshot_id(id)
+        .with_sequence_number(FIRST)
+        .with_timestamp_ms(chrono::Utc::now().timestamp_millis())
+        .with_manifest_list(list_path)
+        .with_schema_id(metadata.current_schema_id())
+        .with_summary(summary)
+        .build())
+}
+
+fn summary(metadata: &TableMetadata, files: &[IcebergFile]) -> Summary {
+    let mut collector = SnapshotSummaryCollector::default();
+    for file in files {
+        collector.add_file(
+            file,
+            metadata.current_schema().clone(),
+            metadata.default_partition_spec().clone(),
+        );
+    }
+    let mut properties = collector.build();
+    for counted in ["data-files", "records", "files-size"] {
+        if let Some(added) = properties.get(&format!("added-{counted}")).cloned() {
+            properties.insert(format!("total-{counted}"), added);
+        }
+    }
+    for absent in ["delete-files", "position-deletes", "equality-deletes"] {
+        properties.insert(format!("total-{absent}"), "0".to_owned());
+    }
+    Summary {
+        operation: Operation::Append,
+        additional_properties: properties,
+    }
+}
+
+fn new_metadata(request: &CreateTable) -> Result<TableMetadata> {
+    let (_, ident) = super::catalogs::identify(&request.table.name)?;
+    let built = TableMetadataBuilder::from_table_creation(creation(request, &ident)?)
+        .and_then(TableMetadataBuilder::build)
+        .map_err(failed(&request.table.name, "describing the new table"))?;
+    Ok(built.metadata)
+}
+
+fn creation(request: &CreateTable, ident: &TableIdent) -> Result<TableCreation> {
+    let table = &request.table;
+    if !request.generated.is_empty() {
+        return Err(unsupported(
+            table,
+            "Iceberg tables have no generated columns; use a partition transform such as days(column)",
+        ));
+    }
+    if !request.checks.is_empty() {
+        return Err(unsupported(
+            table,
+            "Iceberg tables have no CHECK constraints",
+        ));
+    }
+    let schema = schema::from_arrow(&table.name, &request.schema)?;
+    let mut properties: HashMap<String, String> = request.properties.clone().into_iter().collect();
+    if let Some(comment) = &request.comment {
+        properties.insert(COMMENT.to_owned(), comment.clone());
+    }
+    Ok(TableCreation::builder()
+        .name(ident.name.clone())
+        .location(location(table)?)
+        .partition_spec(partition_spec(request, &schema)?)
+        .schema(schema)
+        .properties(properties)
+        .build())
+}
+
+/// The table's directory as Iceberg writes it: not encoded, without a slash at the end.
+fn location(table: &TableRef) -> Result<String> {
+    let path = crate::stores::Stores::path(&table.location)?;
+    let store = &table.location[..url::Position::BeforePath];
+    Ok(format!("{store}/{path}"))
+}
+
+fn partition_spec(request: &CreateTable, schema: &Schema) -> Result<UnboundPartitionSpec> {
+    let mut spec = UnboundPartitionSpec::builder();
+    for field in &request.partition_by {
+        let source = schema.field_by_name(&field.source).ok_or_else(|| {
+            LakeError::Invalid(format!(
+                "table {}: there is no column {} to partition by",
+                request.table.name, field.source
+            ))
+        })?;
+        let transform = iceberg_transform(field.transform);
+        if let Err(error) = transform.result_type(&source.field_type) {
+            return Err(LakeError::Invalid(format!(
+                "table {}: cannot partition by {transform} of column {}: {}",
+                request.table.name,
+                field.source,
+                error.message()
+            )));
+        }
+        spec = spec
+            .add_partition_field(source.id, field.name.clone(), transform)
+            .map_err(failed(&request.table.name, "describing its partitioning"))?;
+    }
+    Ok(spec.build())
+}
+
+fn iceberg_transform(transform: Transform) -> IcebergTransform {
+    match transform {
+        Transform::Identity => IcebergTransform::Identity,
+        Transform::Year => IcebergTransform::Year,
+        Transform::Month => IcebergTransform::Month,
+        Transform::Day => IcebergTransform::Day,
+        Transform::Hour => IcebergTransform::Hour,
+        Transform::Bucket(buckets) => IcebergTransform::Bucket(buckets),
+        Transform::Truncate(width) => IcebergTransform::Truncate(width),
+    }
+}
+
+fn unsupported(table: &TableRef, feature: &str) -> LakeError {
+    LakeError::Unsupported {
+        table: table.name.clone(),
+        feature: feature.to_owned(),
+    }
+}
+
+fn already_exists(table: &TableRef) -> LakeError {
+    LakeError::AlreadyExists {
+        table: table.name.clone(),
+        location: table.location.to_string(),
+    }
+}
+
+/// SQL catalogs report a table that another process created at the same time as a failure of the
+/// database.
+async fn not_created(
+    table: &TableRef,
+    catalog: &Arc<dyn Catalog>,
+    ident: &TableIdent,
+    error: iceberg::Error,
+) -> LakeError {
+    match catalog.table_exists(ident).await {
+        Ok(true) => already_exists(table),
+        _ => failed(&table.name, "creating the table")(error),
+    }
+}
