@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use ballista_core::optimizer::ballista_default_optimizer_rules;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::context::{QueryPlanner, SessionState};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -211,6 +212,7 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>) -> Result<SessionState> {
         .with_config(base_config())
         .with_runtime_env(lake.runtime(runtime)?)
         .with_query_planner(Arc::new(Planner))
+        .with_optimizer_rules(ballista_default_optimizer_rules())
         .with_type_planner(Arc::new(crate::types::SparkTypes))
         .build();
     shoal_udfs::register_functions(&mut state)?;

@@ -11,5 +11,7 @@ mod harness;
 mod queries;
 #[path = "engine/seeds.rs"]
 mod seeds;
+#[path = "engine/tpch.rs"]
+mod tpch;
 #[path = "engine/writes.rs"]
 mod writes;
