@@ -117,8 +117,12 @@ impl Command {
                 name,
                 if_not_exists,
             } => {
-                let catalog = session.engine().catalog();
-                catalog.create_catalog(name, *if_not_exists).await?;
+                let engine = session.engine();
+                engine.refuse_in_attached(&name.to_lowercase(), "CREATE CATALOG")?;
+                engine
+                    .catalog()
+                    .create_catalog(name, *if_not_exists)
+                    .await?;
             }
             Statement::DropCatalog {
                 name,
@@ -189,14 +193,24 @@ impl Command {
                 "{name} is an external table, whose files are never removed; leave PURGE out"
             )));
         }
-        let dropped = engine
-            .catalog()
-            .drop_table(&name.catalog, &name.schema, &name.table)
-            .await?;
-        match dropped {
-            Some(entry) if purge => Ok(engine.lake().purge(&engine.table_ref(&entry)?).await?),
-            _ => Ok(()),
+        let dropped = match engine.is_attached(&name.catalog) {
+            true => Some(entry),
+            false => {
+                engine
+                    .catalog()
+                    .drop_table(&name.catalog, &name.schema, &name.table)
+                    .await?
+            }
+        };
+        let Some(dropped) = dropped else {
+            return Ok(());
+        };
+        let table = engine.table_ref(&dropped)?;
+        engine.lake().forget(&table).await?;
+        if purge {
+            engine.lake().purge(&table).await?;
         }
+        Ok(())
     }
 
     /// Removes all rows in one commit and returns how many there were, where the log knows.
@@ -209,6 +223,7 @@ impl Command {
         };
         let lake = self.session.engine().lake();
         lake.check_writable(&snapshot)?;
+        lake.check_mode(&snapshot, &WriteMode::Overwrite)?;
         let rows = snapshot.files().iter().filter_map(|file| file.rows).sum();
         let changes = Changes {
             mode: WriteMode::Overwrite,
@@ -239,6 +254,9 @@ impl Command {
             location,
         };
         let engine = self.session.engine();
+        if engine.is_attached(&entry.catalog) {
+            return engine.create_attached_schema(&entry, if_not_exists).await;
+        }
         engine
             .catalog()
             .create_schema(&entry, if_not_exists)
@@ -249,10 +267,18 @@ impl Command {
     async fn drop_schema(&self, name: &Name, if_exists: bool, cascade: bool) -> Result<()> {
         let schema = self.session.current().schema(Some(name));
         let engine = self.session.engine();
+        if engine.is_attached(&schema.catalog) {
+            let existed = engine.drop_attached_schema(&schema, cascade).await?;
+            return match existed || if_exists {
+                true => Ok(()),
+                false => Err(EngineError::not_found("schema", schema.to_string())),
+            };
+        }
         let dropped = engine
             .catalog()
             .drop_schema(&schema.catalog, &schema.schema, cascade)
             .await?;
+        engine.forget_all(dropped.as_deref()).await?;
         match dropped {
             None if !if_exists => Err(EngineError::not_found("schema", schema.to_string())),
             _ => Ok(()),
@@ -261,7 +287,9 @@ impl Command {
 
     async fn drop_catalog(&self, name: &str, if_exists: bool, cascade: bool) -> Result<()> {
         let engine = self.session.engine();
+        engine.refuse_in_attached(&name.to_lowercase(), "DROP CATALOG")?;
         let dropped = engine.catalog().drop_catalog(name, cascade).await?;
+        engine.forget_all(dropped.as_deref()).await?;
         match dropped {
             None if !if_exists => Err(EngineError::not_found("catalog", name.to_lowercase())),
             _ => Ok(()),
@@ -273,6 +301,7 @@ impl Command {
         let current = session.current();
         let name = current.table(&view.name);
         let engine = session.engine();
+        engine.refuse_in_attached(&name.catalog, "a view")?;
         let exists = engine.entry(&name).await?;
         if exists.is_some() && view.if_not_exists {
             return Ok(());
@@ -359,6 +388,9 @@ impl Command {
                 .set_properties(&snapshot, &changes, None)
                 .await?;
         }
+        if engine.is_attached(&name.catalog) {
+            return Ok(());
+        }
         engine
             .catalog()
             .set_properties(&name.catalog, &name.schema, &name.table, &changes)
@@ -397,6 +429,9 @@ impl Command {
                 .lake()
                 .set_properties(&snapshot, &BTreeMap::new(), Some(comment.unwrap_or("")))
                 .await?;
+        }
+        if engine.is_attached(&name.catalog) {
+            return Ok(());
         }
         engine
             .catalog()

@@ -20,6 +20,7 @@ use shoal_lake::{
 
 use crate::assign::column_type;
 use crate::command::Command;
+use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::insert::{Columns, Rows, check_expressions};
 use crate::parser::{Column, CreateTable, PartitionFunction, PartitionItem, Statement, quoted};
@@ -69,9 +70,10 @@ pub(crate) async fn plan_from(
     let engine = session.engine();
     table.columns = query_columns(&source)?;
     let new = new_table(session, &state, &table, &name).await?;
+    let spec = WriteSpec::for_new_table(&new.request, &engine.settings().write)?;
     let columns = Columns {
         table: name.to_string(),
-        schema: new.request.schema.clone(),
+        schema: spec.schema.clone(),
         generated: new.request.generated.clone(),
     };
     let rows = Rows {
@@ -81,7 +83,6 @@ pub(crate) async fn plan_from(
     };
     let (plan, mut checks) = rows.project(&state, source)?;
     checks.extend(check_expressions(&state, &new.request.checks, &plan)?);
-    let spec = WriteSpec::for_new_table(&new.request, &engine.settings().write)?;
     let plan = optimized(state, write_node(plan, spec, checks), None)?;
     Ok(WritePlan {
         ctx: plan.ctx,
@@ -129,7 +130,7 @@ pub(crate) async fn new_table(
     name: &FullName,
 ) -> Result<NewTable> {
     let engine = session.engine();
-    let format = format(table)?;
+    let format = engine.format_of(table, name)?;
     let mut columns = table.columns.clone();
     let mut partition_by = Vec::new();
     for item in &table.partitioned_by {
@@ -163,16 +164,22 @@ pub(crate) async fn new_table(
     })
 }
 
-pub(crate) fn format(table: &CreateTable) -> Result<Format> {
-    let Some(name) = &table.using else {
-        return Ok(Format::Delta);
-    };
-    Format::parse(name).ok_or_else(|| {
-        EngineError::unsupported(
-            format!("USING {}", name.to_uppercase()),
-            "USING DELTA or USING ICEBERG",
-        )
-    })
+impl Engine {
+    /// The format that the statement names, or else the one its catalog is for.
+    pub(crate) fn format_of(&self, table: &CreateTable, name: &FullName) -> Result<Format> {
+        let Some(using) = &table.using else {
+            return Ok(match self.is_attached(&name.catalog) {
+                true => Format::Iceberg,
+                false => Format::Delta,
+            });
+        };
+        Format::parse(using).ok_or_else(|| {
+            EngineError::unsupported(
+                format!("USING {}", using.to_uppercase()),
+                "USING DELTA or USING ICEBERG",
+            )
+        })
+    }
 }
 
 /// One field of the partitioning; adds the column it needs to `columns`.

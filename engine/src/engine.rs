@@ -98,11 +98,16 @@ impl Engine {
 
     /// All names.
     pub async fn listing(&self) -> Result<Listing> {
-        Ok(self.catalog.listing().await?)
+        let mut listing = self.catalog.listing().await?;
+        self.add_attached(&mut listing).await;
+        Ok(listing)
     }
 
     /// The catalog's entry of a table or view.
     pub(crate) async fn entry(&self, name: &FullName) -> Result<Option<TableEntry>> {
+        if self.is_attached(&name.catalog) {
+            return self.attached_entry(name).await;
+        }
         let entry = self
             .catalog
             .table(&name.catalog, &name.schema, &name.table)
@@ -134,7 +139,11 @@ impl Engine {
 
     /// The schema, or the error that it or its catalog does not exist.
     pub(crate) async fn schema_entry(&self, schema: &Current) -> Result<SchemaEntry> {
-        if let Some(entry) = self.catalog.schema(&schema.catalog, &schema.schema).await? {
+        let found = match self.is_attached(&schema.catalog) {
+            true => self.attached_schema(schema).await?,
+            false => self.catalog.schema(&schema.catalog, &schema.schema).await?,
+        };
+        if let Some(entry) = found {
             return Ok(entry);
         }
         Err(self.no_such_schema(schema).await?)

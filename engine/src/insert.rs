@@ -79,6 +79,7 @@ fn finish(
     mode: WriteMode,
 ) -> Result<WritePlan> {
     let engine = session.engine();
+    engine.lake().check_mode(&snapshot, &mode)?;
     let (plan, mut checks) = rows.project(&state, source)?;
     checks.extend(check_expressions(&state, snapshot.checks(), &plan)?);
     let spec = WriteSpec::for_snapshot(&snapshot, &engine.settings().write)?;

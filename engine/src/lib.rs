@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod assign;
+mod attached;
 mod cluster;
 mod command;
 mod config;

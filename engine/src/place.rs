@@ -4,7 +4,7 @@ use shoal_catalog::{CreateMode, DEFAULT_CATALOG, TableEntry, TableKind};
 use shoal_lake::{DataFile, Format, TableRef};
 use url::Url;
 
-use crate::create::{already_exists, format, new_table};
+use crate::create::{already_exists, new_table};
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::parser::{CreateTable, PartitionItem, sql_type};
@@ -36,6 +36,9 @@ impl Engine {
                 schema: name.schema.clone(),
             })
             .await?;
+        if self.is_attached(&name.catalog) {
+            return self.attached_place(name, table, format).await;
+        }
         let existing = match table.or_replace {
             true => self.entry(name).await?,
             false => None,
@@ -107,10 +110,14 @@ impl Engine {
             self.lake().discard(&new.request.table, files).await;
             return Err(error.into());
         }
+        if self.is_attached(&new.entry.catalog) {
+            return Ok(());
+        }
         let entered = self.catalog().create_table(&new.entry, new.mode).await;
         if let Err(error) = entered {
             // Nobody has seen the table yet, and its folder is its own.
             if !new.replace && new.entry.kind == TableKind::Managed {
+                self.lake().forget(&new.request.table).await?;
                 self.lake().purge(&new.request.table).await?;
             }
             return Err(error.into());
@@ -130,7 +137,8 @@ impl Engine {
             return Err(already_exists(&name));
         }
         if let Some(location) = &table.location {
-            let there = TableRef::new(name.to_string(), format(table)?, location_url(location)?);
+            let format = self.format_of(table, &name)?;
+            let there = TableRef::new(name.to_string(), format, location_url(location)?);
             if !table.or_replace && self.lake().exists(&there).await? {
                 return self.register(&name, table, there).await;
             }
@@ -145,8 +153,18 @@ impl Engine {
         self.make_table(&new, &[]).await
     }
 
+    /// Tells the lake that tables are dropped, so that other engines no longer find them either.
+    pub(crate) async fn forget_all(&self, dropped: Option<&[TableEntry]>) -> Result<()> {
+        let tables = dropped.unwrap_or_default().iter();
+        for entry in tables.filter(|entry| entry.kind != TableKind::View) {
+            self.lake().forget(&self.table_ref(entry)?).await?;
+        }
+        Ok(())
+    }
+
     /// Enters a table that exists into the catalog.
     async fn register(&self, name: &FullName, table: &CreateTable, there: TableRef) -> Result<()> {
+        self.lake().adopt(&there).await?;
         let snapshot = self.lake().snapshot(&there).await?;
         let mut declared = table.columns.clone();
         declared.extend(table.partitioned_by.iter().filter_map(|item| match item {
@@ -183,6 +201,9 @@ impl Engine {
             .clone()
             .or_else(|| snapshot.comment().map(str::to_string));
         entry.properties = table.properties.clone();
+        if self.is_attached(&name.catalog) {
+            return Ok(());
+        }
         self.catalog()
             .create_table(&entry, CreateMode::Fail)
             .await?;

@@ -7,6 +7,8 @@ mod ddl;
 mod docs;
 #[path = "engine/harness.rs"]
 mod harness;
+#[path = "engine/iceberg.rs"]
+mod iceberg;
 #[path = "engine/queries.rs"]
 mod queries;
 #[path = "engine/seeds.rs"]

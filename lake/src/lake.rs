@@ -126,6 +126,14 @@ impl Lake {
         }
     }
 
+    /// Refuses a kind of change that the table's format does not take yet, before anything is written.
+    pub fn check_mode(&self, snapshot: &Snapshot, mode: &WriteMode) -> Result<()> {
+        match snapshot.table.format {
+            Format::Delta => Ok(()),
+            Format::Iceberg => iceberg::check_mode(snapshot, mode),
+        }
+    }
+
     /// Makes the changes visible, all in one version. Commits of others that do not contradict them
     /// are taken in; a contradiction is [`LakeError::Conflict`], and nothing is changed.
     ///
@@ -209,6 +217,15 @@ impl Lake {
                 }
             })
             .await;
+    }
+
+    /// Makes a table that lies at its location known by its name to the catalog of its format. A Delta
+    /// table has no such catalog.
+    pub async fn adopt(&self, table: &TableRef) -> Result<()> {
+        match table.format {
+            Format::Delta => Ok(()),
+            Format::Iceberg => iceberg::adopt(table, &self.iceberg).await,
+        }
     }
 
     /// Tells the catalog of the table's format that the table is dropped; its files stay. A Delta

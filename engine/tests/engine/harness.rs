@@ -26,8 +26,20 @@ pub enum Outcome {
 
 impl Lake {
     pub async fn new() -> Self {
+        Self::open("[]").await
+    }
+
+    /// A lake with an Iceberg catalog `ice` attached.
+    pub async fn with_iceberg() -> Self {
+        Self::open("[{name: ice, kind: iceberg_sql, uri: 'sqlite://FOLDER/ice.db', warehouse: FOLDER/warehouse}]")
+            .await
+    }
+
+    /// `attach` is the setting of that name, in which `FOLDER` is the lake's folder.
+    async fn open(attach: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
+        let attach = attach.replace("FOLDER", &folder.path().display().to_string());
         let flags = [
             ("storage.raw_path", at("raw")),
             ("storage.processed_path", at("processed")),
@@ -36,6 +48,7 @@ impl Lake {
             ("catalog.url", format!("sqlite://{}", at("catalog.db"))),
             ("cluster.executor.spill_dir", at("spill")),
             ("cluster.executor.work_dir", at("work")),
+            ("catalog.attach", attach),
         ];
         let flags = flags.map(|(key, value)| (key.to_string(), value));
         let settings = Settings::load(None, &flags).unwrap();

@@ -42,7 +42,11 @@ async fn all_queries_are_planned_and_run() {
         queries += 1;
         let sql = fs::read_to_string(&path).unwrap();
         let outcome = lake.run(&sql).await;
-        assert!(matches!(outcome, Ok(Outcome::Rows(_))), "{}: {outcome:?}", path.display());
+        assert!(
+            matches!(outcome, Ok(Outcome::Rows(_))),
+            "{}: {outcome:?}",
+            path.display()
+        );
         let statement = lake.session.parse(&sql).unwrap().remove(0);
         let Planned::Query(query) = lake.session.plan(statement, None).await.unwrap() else {
             panic!("{} is no query", path.display());

@@ -75,7 +75,7 @@ impl Catalogs {
     }
 
     /// Names of the attached catalogs, in order.
-    pub fn attached(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.attached.keys().map(String::as_str)
     }
 
@@ -115,6 +115,15 @@ impl Catalogs {
         found.sort();
         found.dedup();
         Ok(found)
+    }
+
+    /// Whether an attached catalog has the schema.
+    pub async fn has_schema(&self, catalog: &str, schema: &str) -> Result<bool> {
+        let connected = self.connect(catalog).await?;
+        connected
+            .namespace_exists(&namespace(schema)?)
+            .await
+            .map_err(failed(catalog, "looking for a namespace"))
     }
 
     /// The tables of a schema of an attached catalog, in order.

@@ -76,6 +76,18 @@ pub(crate) fn check_writable(snapshot: &Snapshot, base: &IcebergBase) -> Result<
     Ok(())
 }
 
+/// Refuses all changes but appends.
+pub(crate) fn check_mode(snapshot: &Snapshot, mode: &WriteMode) -> Result<()> {
+    match mode {
+        WriteMode::Append => Ok(()),
+        _ => Err(LakeError::Unsupported {
+            table: snapshot.table.name.clone(),
+            feature: "Shoal appends to Iceberg tables and does not replace rows in them yet; use INSERT INTO"
+                .into(),
+        }),
+    }
+}
+
 /// Appends the new files to the table and returns its new version.
 ///
 /// Commits of others are taken in, unless they changed how the table is partitioned; a commit that
@@ -89,13 +101,7 @@ pub(crate) async fn commit(
     stores: &Stores,
 ) -> Result<u64> {
     let name = &snapshot.table.name;
-    if changes.mode != WriteMode::Append {
-        return Err(LakeError::Unsupported {
-            table: name.clone(),
-            feature: "Shoal appends to Iceberg tables and does not replace rows in them yet; use INSERT INTO"
-                .into(),
-        });
-    }
+    check_mode(snapshot, &changes.mode)?;
     if changes.add.is_empty() {
         return Ok(snapshot.version);
     }

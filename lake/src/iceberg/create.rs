@@ -12,6 +12,7 @@ use iceberg::{
         TableMetadataBuilder, Transform as IcebergTransform, UnboundPartitionSpec,
     },
 };
+use object_store::ObjectStore as _;
 use uuid::Uuid;
 
 use super::{
@@ -25,19 +26,71 @@ use super::{
 use crate::{
     data_file::DataFile,
     error::{LakeError, Result},
-    table::{CreateTable, TableRef, Transform},
+    stores::Stores,
+    table::{CreateTable, Format, TableRef, Transform},
 };
 
 /// Sequence number of a table's first snapshot.
 const FIRST: i64 = 1;
 
-/// Whether the table is in its catalog.
+/// Whether the table is in its catalog, or an Iceberg table lies at its location.
 pub(crate) async fn exists(table: &TableRef, catalogs: &Catalogs) -> Result<bool> {
+    Ok(is_known(table, catalogs).await? || newest_metadata(table, catalogs).await?.is_some())
+}
+
+/// Enters the table at the location into its catalog, unless it is there.
+pub(crate) async fn adopt(table: &TableRef, catalogs: &Catalogs) -> Result<()> {
+    if is_known(table, catalogs).await? {
+        return Ok(());
+    }
+    let Some(metadata) = newest_metadata(table, catalogs).await? else {
+        return Err(LakeError::NotATable {
+            table: table.name.clone(),
+            format: Format::Iceberg.name(),
+            location: table.location.to_string(),
+        });
+    };
+    let (catalog, ident) = catalogs.locate(table).await?;
+    let wrong = |doing| failed(&table.name, doing);
+    ensure_namespace(&catalog, &ident.namespace)
+        .await
+        .map_err(wrong("creating its namespace"))?;
+    let adopted = catalog.register_table(&ident, metadata).await;
+    adopted.map(drop).map_err(wrong("registering the table"))
+}
+
+async fn is_known(table: &TableRef, catalogs: &Catalogs) -> Result<bool> {
     let (catalog, ident) = catalogs.locate(table).await?;
     catalog
         .table_exists(&ident)
         .await
         .map_err(failed(&table.name, "looking for the table"))
+}
+
+/// The metadata file with the highest version below the table's location.
+async fn newest_metadata(table: &TableRef, catalogs: &Catalogs) -> Result<Option<String>> {
+    let store = catalogs.stores().store(&table.location)?;
+    let folder = Stores::path(&table.location)?.join("metadata");
+    let listed = store.list_with_delimiter(Some(&folder)).await;
+    let objects = listed.map_err(LakeError::store(format!(
+        "looking for an Iceberg table at {}",
+        table.location
+    )))?;
+    let newest = objects
+        .objects
+        .iter()
+        .filter_map(|object| Some((version(object.location.filename()?)?, &object.location)))
+        .max();
+    let location = location(table)?;
+    Ok(newest.and_then(|(_, path)| Some(format!("{location}/metadata/{}", path.filename()?))))
+}
+
+/// The version in a metadata file's name: `00012-<uuid>.metadata.json`, `v12.metadata.json`, or the
+/// same compressed.
+fn version(file: &str) -> Option<u64> {
+    let name = file.contains(".metadata.json").then_some(file)?;
+    let digits = name.trim_start_matches('v').split(['-', '.']).next()?;
+    digits.parse().ok()
 }
 
 /// Takes the table out of its catalog, if it is there; its files stay.
@@ -226,7 +279,7 @@ fn creation(request: &CreateTable, ident: &TableIdent) -> Result<TableCreation> 
 
 /// The table's directory as Iceberg writes it: not encoded, without a slash at the end.
 fn location(table: &TableRef) -> Result<String> {
-    let path = crate::stores::Stores::path(&table.location)?;
+    let path = Stores::path(&table.location)?;
     let store = &table.location[..url::Position::BeforePath];
     Ok(format!("{store}/{path}"))
 }

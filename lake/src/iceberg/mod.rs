@@ -25,8 +25,8 @@ use iceberg::{Catalog, table::Table};
 use crate::error::LakeError;
 
 pub use catalogs::Catalogs;
-pub(crate) use commit::{check_writable, commit, set_properties};
-pub(crate) use create::{create, exists, forget, new_schema};
+pub(crate) use commit::{check_mode, check_writable, commit, set_properties};
+pub(crate) use create::{adopt, create, exists, forget, new_schema};
 pub(crate) use load::load;
 
 /// State of the Iceberg table that a snapshot was read from.
