@@ -2,7 +2,7 @@
 //!
 //! It runs until its first rows are there (or, for an update, until it has committed), then waits
 //! for someone to fetch them. Dropping it cancels it; so does the end of the connection it was
-//! asked for over, as long as there is nothing to fetch.
+//! asked for over, unless someone has begun to fetch.
 
 use std::sync::{Arc, OnceLock};
 
@@ -42,9 +42,12 @@ pub(super) struct Background {
     pub is_update: bool,
     phase: watch::Receiver<Phase>,
     started: Arc<Started>,
-    rows: Mutex<Option<mpsc::Receiver<Result<RecordBatch, Status>>>>,
+    rows: Arc<Receiver>,
     _cancel: DropGuard,
 }
+
+/// The rows, until someone fetches them.
+type Receiver = Mutex<Option<mpsc::Receiver<Result<RecordBatch, Status>>>>;
 
 /// Name and progress of the statement, once it has been planned.
 type Started = OnceLock<(QueryId, Arc<Progress>)>;
@@ -64,13 +67,15 @@ impl Background {
         let (phase_sender, phase) = watch::channel(Phase::Running);
         // One batch is ready while the next is produced; more would only be memory.
         let (row_sender, rows) = mpsc::channel(1);
+        let rows = Arc::new(Mutex::new(Some(rows)));
         let started = Arc::new(Started::new());
         let cancel = CancellationToken::new();
         let cancelled = cancel.clone();
         let running = Arc::clone(&started);
+        let unfetched = Arc::clone(&rows);
         let run = async move {
             let ready = tokio::select! {
-                () = ended.cancelled() => Err(status(Code::Cancelled, "the client went away")),
+                () = ended.cancelled() => Err(abandoned()),
                 ready = until_ready(execution, &running) => ready,
             };
             match ready {
@@ -82,7 +87,12 @@ impl Background {
                 }
                 Ok(Ready::Rows(first, rest)) => {
                     phase_sender.send_replace(Phase::Rows);
-                    deliver(first, rest, row_sender).await;
+                    tokio::select! {
+                        () = deliver(first, rest, row_sender) => {}
+                        () = never_fetched(&ended, &unfetched) => {
+                            phase_sender.send_replace(Phase::Failed(abandoned()));
+                        }
+                    }
                 }
             }
         };
@@ -97,7 +107,7 @@ impl Background {
             is_update,
             phase,
             started,
-            rows: Mutex::new(Some(rows)),
+            rows,
             _cancel: cancel.drop_guard(),
         }
     }
@@ -121,7 +131,7 @@ impl Background {
         self.started.get()
     }
 
-    /// Its rows; none the second time.
+    /// Its rows; none the second time, or when the client that asked for them is gone.
     pub fn take_rows(&self) -> Option<Rows> {
         let rows = self.rows.lock().take()?;
         Some(ReceiverStream::new(rows).boxed())
@@ -152,6 +162,21 @@ where
     let mut rows = execution_rows(execution);
     let first = rows.next().await.transpose()?;
     Ok(Ready::Rows(first, rows))
+}
+
+/// Returns when the connection has ended before anyone began to fetch; from then on nobody can.
+async fn never_fetched(ended: &CancellationToken, rows: &Receiver) {
+    ended.cancelled().await;
+    if rows.lock().take().is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn abandoned() -> Status {
+    status(
+        Code::Cancelled,
+        "the statement was cancelled because the client that sent it went away",
+    )
 }
 
 /// Hands the rows to whoever fetches them, and stops as soon as that one is gone.

@@ -28,7 +28,7 @@ use super::background::{Background, Phase};
 use super::encode::{Rows, wire_schema};
 use super::sessions::{Caller, ClientSession};
 use super::status::{error_status, internal, status};
-use super::tickets::{Handle, PlannedQuery, Work};
+use super::tickets::{Handle, PlannedQuery, Work, gone};
 use crate::error::StatementError;
 use crate::statement::{Execution, PreparedStatement};
 
@@ -220,9 +220,7 @@ impl FrontDoor {
                 if let Phase::Failed(error) = background.phase() {
                     return Err(error);
                 }
-                let rows = background
-                    .take_rows()
-                    .unwrap_or_else(|| futures::stream::empty().boxed());
+                let rows = background.take_rows().ok_or_else(gone)?;
                 (rows, Arc::clone(&background.schema))
             }
         };

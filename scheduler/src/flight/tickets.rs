@@ -237,7 +237,8 @@ fn cancelled() -> Status {
     status(Code::Cancelled, "the query was cancelled by its client")
 }
 
-fn gone() -> Status {
+/// The refusal of a ticket that stands for nothing.
+pub(super) fn gone() -> Status {
     status(
         Code::NotFound,
         "the ticket is not known: it was fetched already, has expired, or was cancelled; run the statement again",
