@@ -45,11 +45,14 @@ impl Default for LoggingSettings {
 
 /// Libraries whose `info` tells what Shoal itself logs in its own words; `modules` can say
 /// otherwise.
-const QUIET: [&str; 5] = [
+const QUIET: [&str; 8] = [
     "ballista_core",
     "ballista_executor",
     "ballista_scheduler",
+    "buoyant_kernel",
     "datafusion",
+    "deltalake_core",
+    "iceberg",
     "sqlx",
 ];
 
