@@ -61,7 +61,7 @@ def test_a_failed_statement_stops_the_run_with_code_1_and_its_line(shoal):
                      check=False)
     assert (done.returncode, done.stdout) == (1, "a\n1\n")
     assert done.stderr.startswith("error: line 3: ")
-    assert "such_table" in done.stderr
+    assert "lake.no" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [

@@ -55,6 +55,18 @@ def test_nobody_else_comes_in(guarded, options):
         answer(guarded, **options)
 
 
+def test_a_ticket_of_one_user_is_no_ticket_of_another(guarded):
+    bearer = {DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {guarded.token}"}
+    with guarded.connect(username="alice", password="open sesame") as alice, guarded.connect(**bearer) as robot, \
+            alice.cursor() as hers, robot.cursor() as its:
+        partitions, _ = hers.adbc_execute_partitions("SELECT 42")
+        with pytest.raises(Exception):
+            its.adbc_read_partition(partitions[0])
+            its.fetchall()
+        hers.adbc_read_partition(partitions[0])
+        assert hers.fetchall() == [(42,)]
+
+
 def test_the_current_catalog_and_schema_belong_to_the_session(shoal, schema):
     shoal.run(f"CREATE TABLE {schema}.here AS SELECT 42 AS answer")
     with shoal.connect() as one, shoal.connect() as other:

@@ -65,10 +65,11 @@ def test_a_large_result_arrives_whole(shoal):
 
 
 @pytest.mark.parametrize("sql, named", [
-    ("SELECT * FROM nowhere.nothing", "nothing"),
+    ("SELECT * FROM nowhere.nothing", "nowhere"),
+    ("SELECT * FROM nothing_here", "nothing_here"),
     ("SELECT no_such_column FROM (SELECT 1 AS a)", "no_such_column"),
     ("SELECT no_such_function(1)", "no_such_function"),
-    ("SELECT FROM WHERE", "WHERE"),
+    ("SELECT FROM WHERE", "line 1, column 13"),
     ("SELECT CAST('x' AS INT)", "x"),
 ])
 def test_an_error_names_what_is_wrong_and_the_session_goes_on(shoal, sql, named):

@@ -208,10 +208,15 @@ fn hint<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
 fn base_state(settings: &Settings, lake: &Arc<Lake>) -> Result<SessionState> {
     let executor = &settings.cluster.executor;
     let memory = usize::try_from(settings.query.local_memory.0).unwrap_or(usize::MAX);
+    let spill = &executor.spill_dir;
+    std::fs::create_dir_all(spill).map_err(|error| {
+        EngineError::invalid(format!(
+            "cannot make the folder {} (cluster.executor.spill_dir): {error}",
+            spill.display()
+        ))
+    })?;
     let disk = DiskManagerBuilder::default()
-        .with_mode(DiskManagerMode::Directories(vec![
-            executor.spill_dir.clone(),
-        ]))
+        .with_mode(DiskManagerMode::Directories(vec![spill.clone()]))
         .with_max_temp_directory_size(executor.max_spill.0);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
