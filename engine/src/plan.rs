@@ -155,7 +155,7 @@ pub(crate) fn table_expression(state: &SessionState, sql: &str, schema: &DFSchem
 }
 
 fn logical(state: &SessionState, mut expression: SqlExpr, schema: &DFSchema) -> Result<Expr> {
-    normalize(&mut expression)?;
+    normalize(&mut expression, None)?;
     match_columns(&mut expression, &[Arc::new(schema.as_arrow().clone())]);
     let with_alias = ExprWithAlias {
         expr: expression,

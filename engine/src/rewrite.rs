@@ -7,24 +7,79 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Fields, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, Query, Select, SelectItem, TableFactor, VisitMut,
-    VisitorMut,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, Select,
+    SelectItem, TableFactor, Value, VisitMut, VisitorMut,
 };
 
 use crate::error::{EngineError, Result};
 use crate::spark_names::replacement;
 
-/// Replaces Spark's names and refuses what would be ignored. Needs no catalog.
-pub(crate) fn normalize(node: &mut impl VisitMut) -> Result<()> {
-    match node.visit(&mut Normalize) {
+/// What `current_catalog()`, `current_schema()` and `current_user()` are in a query.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SessionNames {
+    pub catalog: String,
+    pub schema: String,
+    pub user: String,
+}
+
+impl SessionNames {
+    fn answer(&self, call: &Function) -> Option<Expr> {
+        let no_arguments = match &call.args {
+            FunctionArguments::None => true,
+            FunctionArguments::List(list) => list.args.is_empty(),
+            FunctionArguments::Subquery(_) => false,
+        };
+        if !no_arguments {
+            return None;
+        }
+        let name = match call.name.to_string().to_lowercase().as_str() {
+            "current_catalog" => &self.catalog,
+            "current_schema" | "current_database" => &self.schema,
+            "current_user" | "session_user" | "user" => &self.user,
+            _ => return None,
+        };
+        Some(Expr::Value(Value::SingleQuotedString(name.clone()).into()))
+    }
+}
+
+/// Replaces Spark's names, and the session's where there is one, and refuses what would be ignored.
+/// Needs no catalog.
+pub(crate) fn normalize(node: &mut impl VisitMut, names: Option<&SessionNames>) -> Result<()> {
+    match node.visit(&mut Normalize(names)) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
-struct Normalize;
+struct Normalize<'a>(Option<&'a SessionNames>);
 
-impl VisitorMut for Normalize {
+impl Normalize<'_> {
+    fn replacement(&self, call: &Function) -> Result<Option<Expr>> {
+        match self.0.and_then(|names| names.answer(call)) {
+            Some(name) => Ok(Some(name)),
+            None => replacement(call),
+        }
+    }
+
+    /// A selected call that is replaced keeps the name it was written with.
+    fn name_by_text(&self, item: &mut SelectItem) {
+        let SelectItem::UnnamedExpr(Expr::Function(call)) = item else {
+            return;
+        };
+        // unnest names its own columns, one per field.
+        let explodes = call.name.to_string().eq_ignore_ascii_case("explode");
+        if explodes || !matches!(self.replacement(call), Ok(Some(_))) {
+            return;
+        }
+        let text = call.to_string();
+        *item = SelectItem::ExprWithAlias {
+            expr: Expr::Function(call.clone()),
+            alias: Ident::with_quote('"', text),
+        };
+    }
+}
+
+impl VisitorMut for Normalize<'_> {
     type Break = EngineError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<EngineError> {
@@ -39,7 +94,7 @@ impl VisitorMut for Normalize {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<EngineError> {
         for item in &mut select.projection {
-            name_by_text(item);
+            self.name_by_text(item);
         }
         ControlFlow::Continue(())
     }
@@ -55,32 +110,13 @@ impl VisitorMut for Normalize {
         let Expr::Function(call) = expr else {
             return ControlFlow::Continue(());
         };
-        match replacement(call) {
+        match self.replacement(call) {
             Ok(None) => {}
             Ok(Some(ours)) => *expr = ours,
             Err(error) => return ControlFlow::Break(error),
         }
         ControlFlow::Continue(())
     }
-}
-
-/// A selected call of a Spark function keeps the name it was written with.
-fn name_by_text(item: &mut SelectItem) {
-    let SelectItem::UnnamedExpr(Expr::Function(call)) = item else {
-        return;
-    };
-    if !matches!(replacement(call), Ok(Some(_))) {
-        return;
-    }
-    // unnest names its own columns, one per field.
-    if call.name.to_string().eq_ignore_ascii_case("explode") {
-        return;
-    }
-    let text = call.to_string();
-    *item = SelectItem::ExprWithAlias {
-        expr: Expr::Function(call.clone()),
-        alias: Ident::with_quote('"', text),
-    };
 }
 
 fn table_factor(factor: &mut TableFactor) -> Result<()> {
@@ -272,7 +308,7 @@ mod tests {
 
     fn normalized(sql: &str) -> String {
         let mut query = query(sql);
-        normalize(&mut query).unwrap();
+        normalize(&mut query, None).unwrap();
         query.to_string()
     }
 
@@ -298,7 +334,9 @@ mod tests {
         ] {
             let message = match parse(sql) {
                 Ok(mut statements) => match statements.remove(0) {
-                    Statement::Query(mut query) => normalize(&mut query).unwrap_err().to_string(),
+                    Statement::Query(mut query) => {
+                        normalize(&mut query, None).unwrap_err().to_string()
+                    }
                     other => panic!("{other:?}"),
                 },
                 Err(error) => error.to_string(),

@@ -25,7 +25,7 @@ use crate::config::statement_config;
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::parser::{Name, Statement, parse};
-use crate::rewrite::{match_columns, normalize};
+use crate::rewrite::{SessionNames, match_columns, normalize};
 
 /// Keys of a view's properties that hold the names current at its creation.
 pub(crate) const VIEW_CATALOG: &str = "view.catalog";
@@ -126,6 +126,7 @@ impl Relation {
 /// See the module's documentation.
 pub(crate) struct Scope {
     engine: Arc<Engine>,
+    user: String,
     settings: BTreeMap<String, String>,
     relations: Mutex<HashMap<FullName, Relation>>,
     /// Views being expanded, outermost first.
@@ -140,10 +141,15 @@ impl fmt::Debug for Scope {
 }
 
 impl Scope {
-    /// A scope for one statement under the session's `settings`.
-    pub(crate) fn new(engine: Arc<Engine>, settings: BTreeMap<String, String>) -> Arc<Self> {
+    /// A scope for one statement of `user` under the session's `settings`.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        user: String,
+        settings: BTreeMap<String, String>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             engine,
+            user,
             settings,
             relations: Mutex::default(),
             expanding: Mutex::default(),
@@ -171,7 +177,12 @@ impl Scope {
         current: &Current,
         mut query: Box<Query>,
     ) -> Result<(SessionState, LogicalPlan)> {
-        normalize(&mut *query)?;
+        let names = SessionNames {
+            catalog: current.catalog.clone(),
+            schema: current.schema.clone(),
+            user: self.user.clone(),
+        };
+        normalize(&mut *query, Some(&names))?;
         let state = self.state(current)?;
         let mut statement = DataFusionStatement::Statement(Box::new(SqlStatement::Query(query)));
         let references = state.resolve_table_references(&statement)?;

@@ -244,6 +244,10 @@ impl Session {
 
     /// A scope for one statement.
     pub(crate) fn scope(&self) -> Arc<Scope> {
-        Scope::new(self.engine.clone(), self.state.lock().settings.clone())
+        Scope::new(
+            self.engine.clone(),
+            self.principal.name.clone(),
+            self.state.lock().settings.clone(),
+        )
     }
 }

@@ -80,6 +80,34 @@ async fn functions_that_spark_users_type() {
 }
 
 #[tokio::test]
+async fn literals_of_every_kind() {
+    let lake = Lake::new().await;
+    for (sql, result) in [
+        ("1.5e0", "1.5"),
+        ("CAST(1.25 AS DECIMAL(10, 2))", "1.25"),
+        ("TRUE", "true"),
+        ("[1, 2]", "[1, 2]"),
+        ("X'00FF'", "00ff"),
+        ("named_struct('a', 1, 'b', 'x')['b']", "x"),
+        ("'n' || 7", "n7"),
+        (
+            "TIMESTAMP '2024-01-01 00:00:00' + 3 * INTERVAL '1 hour'",
+            "2024-01-01T03:00:00",
+        ),
+        (
+            "TIMESTAMP '2024-02-29 12:34:56.789'",
+            "2024-02-29T12:34:56.789",
+        ),
+        ("DATE '2024-01-01' + INTERVAL 2 DAYS", "2024-01-03"),
+        ("current_schema()", "default"),
+        ("current_catalog()", "lake"),
+        ("current_user()", "tester"),
+    ] {
+        assert_eq!(lake.rows(&format!("SELECT {sql}")).await, [result], "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn names_are_found_whatever_their_case() {
     let lake = Lake::new().await;
     lake.ok("CREATE TABLE T (userId INT, Meta STRUCT<itemCount: INT>)")
