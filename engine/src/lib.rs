@@ -26,6 +26,7 @@ mod explain;
 mod functions;
 mod ingest;
 mod insert;
+mod interval;
 pub mod parser;
 mod place;
 mod plan;

@@ -67,17 +67,18 @@ impl Engine {
             (Some(location), _) => location.clone(),
             (None, zone) => zone,
         };
-        let folder = |folder: &str| -> Result<TableRef> {
-            let location = format!("{}/{folder}/", root.trim_end_matches('/'));
+        let folder = |suffix: &str| -> Result<TableRef> {
+            let folder = folder_name(&name.table);
+            let location = format!("{}/{folder}{suffix}/", root.trim_end_matches('/'));
             let location = Url::parse(&location).map_err(|e| {
                 EngineError::invalid(format!("{location}, the place of {name}, is no URL: {e}"))
             })?;
             Ok(TableRef::new(name.to_string(), format, location))
         };
-        let mut place = folder(&name.table)?;
+        let mut place = folder("")?;
         if self.lake().exists(&place).await? {
             let suffix = uuid::Uuid::new_v4().simple().to_string();
-            place = folder(&format!("{}-{}", name.table, &suffix[..8]))?;
+            place = folder(&format!("-{}", &suffix[..8]))?;
         }
         Ok(Place {
             table: place,
@@ -96,8 +97,12 @@ impl Engine {
         let default = storage.default_path.trim_end_matches('/');
         zone.map_or_else(
             || match name.catalog.as_str() {
-                DEFAULT_CATALOG => format!("{default}/{}/", name.schema),
-                catalog => format!("{default}/{catalog}/{}/", name.schema),
+                DEFAULT_CATALOG => format!("{default}/{}/", folder_name(&name.schema)),
+                catalog => format!(
+                    "{default}/{}/{}/",
+                    folder_name(catalog),
+                    folder_name(&name.schema)
+                ),
             },
             str::to_string,
         )
@@ -209,6 +214,14 @@ impl Engine {
             .await?;
         Ok(())
     }
+}
+
+/// The folder of a table or schema of that name: never a path that leads out of its parent.
+fn folder_name(name: &str) -> String {
+    let kept = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    name.chars()
+        .map(|c| if kept(c) { c } else { '_' })
+        .collect()
 }
 
 /// A location as the statement gives it, as a URL.

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::error::{EngineError, Result};
+use crate::interval;
 use crate::spark_names::replacement;
 
 /// What `current_catalog()`, `current_schema()` and `current_user()` are in a query.
@@ -107,6 +108,9 @@ impl VisitorMut for Normalize<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<EngineError> {
+        if let Some(product) = interval::product(expr) {
+            *expr = product;
+        }
         let Expr::Function(call) = expr else {
             return ControlFlow::Continue(());
         };

@@ -196,6 +196,19 @@ async fn schemas_and_catalogs_come_and_go() {
 }
 
 #[tokio::test]
+async fn no_name_leads_out_of_its_folder() {
+    let lake = Lake::new().await;
+    lake.ok(
+        "CREATE TABLE raw.`../../x` (a INT); CREATE SCHEMA `..`; CREATE TABLE `..`.`.` (a INT)",
+    )
+    .await;
+    assert!(!lake.files("raw/______x/_delta_log").is_empty());
+    assert!(!lake.files("default/__/_/_delta_log").is_empty());
+    lake.ok("DROP TABLE `..`.`.` PURGE").await;
+    assert!(!lake.files("raw/______x/_delta_log").is_empty());
+}
+
+#[tokio::test]
 async fn settings_hold_for_the_session() {
     let lake = Lake::new().await;
     assert_eq!(
