@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pyarrow
 import pyarrow.parquet
 import pytest
 
@@ -28,7 +29,9 @@ def loaded(shoal, parquet):
     shoal.run("CREATE SCHEMA tpch")
     with shoal.connect() as connection, connection.cursor() as cursor:
         for table in TABLES:
-            rows = pyarrow.parquet.read_table(parquet / f"{table}.parquet")
+            # In batches that fit the driver's default message size.
+            file = pyarrow.parquet.ParquetFile(parquet / f"{table}.parquet")
+            rows = pyarrow.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(20_000))
             cursor.adbc_ingest(table, rows, mode="create", catalog_name="lake", db_schema_name="tpch")
     yield shoal
     shoal.run("DROP SCHEMA tpch CASCADE")
