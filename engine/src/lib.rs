@@ -31,6 +31,7 @@ pub mod parser;
 mod place;
 mod plan;
 mod planned;
+mod providers;
 mod rewrite;
 mod scope;
 mod session;

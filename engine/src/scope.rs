@@ -6,17 +6,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
-use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::TableReference;
 use datafusion::common::utils::datafusion_strsim::levenshtein;
-use datafusion::common::{Result as DataFusionResult, TableReference};
-use datafusion::datasource::TableType;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join_all};
 use parking_lot::Mutex;
 use shoal_catalog::{Listing, TableEntry, TableKind};
 use shoal_lake::Snapshot;
@@ -25,6 +23,7 @@ use crate::config::statement_config;
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::parser::{Name, Statement, parse};
+use crate::providers::Catalogs;
 use crate::rewrite::{SessionNames, match_columns, normalize};
 
 /// Keys of a view's properties that hold the names current at its creation.
@@ -108,7 +107,7 @@ pub(crate) enum Relation {
 }
 
 impl Relation {
-    fn provider(&self, engine: &Engine) -> Arc<dyn TableProvider> {
+    pub(crate) fn provider(&self, engine: &Engine) -> Arc<dyn TableProvider> {
         match self {
             Self::Table(_, snapshot) => engine.lake().provider(snapshot.clone()),
             Self::View(_, view) => view.clone(),
@@ -157,6 +156,11 @@ impl Scope {
         })
     }
 
+    /// The engine it belongs to.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// A DataFusion session whose names are this scope's.
     pub(crate) fn state(self: &Arc<Self>, current: &Current) -> Result<SessionState> {
         let mut state = self.engine.base_state().clone();
@@ -166,7 +170,7 @@ impl Scope {
             &current.schema,
             &self.settings,
         )?;
-        state.register_catalog_list(Arc::new(Catalogs(self.clone())));
+        state.register_catalog_list(Arc::new(Catalogs::new(self.clone())));
         state.mark_start_execution();
         Ok(state)
     }
@@ -186,10 +190,11 @@ impl Scope {
         let state = self.state(current)?;
         let mut statement = DataFusionStatement::Statement(Box::new(SqlStatement::Query(query)));
         let references = state.resolve_table_references(&statement)?;
+        let names = self.named(&state, current, references).await?;
+        try_join_all(names.iter().map(|name| self.load_table(name))).await?;
         let mut schemas = Vec::new();
-        for reference in references {
-            let relation = self.load_reference(&state, current, reference).await?;
-            schemas.extend(relation.map(|relation| relation.table_schema()));
+        for name in &names {
+            schemas.push(self.relation(name).await?.table_schema());
         }
         if let DataFusionStatement::Statement(inner) = &mut statement {
             match_columns(&mut **inner, &schemas);
@@ -198,29 +203,53 @@ impl Scope {
         Ok((state, plan))
     }
 
-    /// Loads what a query names; nothing for functions and the information schema.
-    async fn load_reference(
-        self: &Arc<Self>,
+    /// The tables and views among `references`, which may also be functions or tables of the
+    /// information schema.
+    async fn named(
+        &self,
         state: &SessionState,
         current: &Current,
-        reference: TableReference,
-    ) -> Result<Option<Relation>> {
-        let is_function = matches!(&reference, TableReference::Bare { table }
-            if state.table_functions().contains_key(table.as_ref()));
-        if is_function {
-            return Ok(None);
+        references: Vec<TableReference>,
+    ) -> Result<Vec<FullName>> {
+        let mut names = Vec::new();
+        for reference in references {
+            let is_function = matches!(&reference, TableReference::Bare { table }
+                if state.table_functions().contains_key(table.as_ref()));
+            if is_function {
+                continue;
+            }
+            let resolved = reference.resolve(&current.catalog, &current.schema);
+            let name = FullName {
+                catalog: resolved.catalog.to_lowercase(),
+                schema: resolved.schema.to_lowercase(),
+                table: resolved.table.to_lowercase(),
+            };
+            if name.schema == INFORMATION_SCHEMA {
+                self.load_listing().await?;
+            } else if !names.contains(&name) {
+                names.push(name);
+            }
         }
-        let resolved = reference.resolve(&current.catalog, &current.schema);
-        let name = FullName {
-            catalog: resolved.catalog.to_lowercase(),
-            schema: resolved.schema.to_lowercase(),
-            table: resolved.table.to_lowercase(),
+        Ok(names)
+    }
+
+    /// Loads the table of that name, if there is one: several at once, where a query has several.
+    async fn load_table(&self, name: &FullName) -> Result<()> {
+        if self.relations.lock().contains_key(name) {
+            return Ok(());
+        }
+        let entry = self.engine.entry(name).await?;
+        let Some(entry) = entry.filter(|entry| entry.kind != TableKind::View) else {
+            return Ok(());
         };
-        if name.schema == INFORMATION_SCHEMA {
-            self.load_listing().await?;
-            return Ok(None);
-        }
-        self.relation(&name).await.map(Some)
+        let snapshot = self
+            .engine
+            .lake()
+            .snapshot(&self.engine.table_ref(&entry)?)
+            .await?;
+        let table = Relation::Table(entry, snapshot);
+        self.relations.lock().insert(name.clone(), table);
+        Ok(())
     }
 
     /// The table or view of that name.
@@ -228,22 +257,16 @@ impl Scope {
     /// # Errors
     /// When there is none, with the nearest name there is; when its files cannot be read.
     pub(crate) async fn relation(self: &Arc<Self>, name: &FullName) -> Result<Relation> {
+        self.load_table(name).await?;
         if let Some(relation) = self.relations.lock().get(name) {
             return Ok(relation.clone());
         }
-        let entry = self.engine.entry(name).await?;
-        let Some(entry) = entry else {
+        let Some(entry) = self.engine.entry(name).await? else {
             return Err(self.engine.no_such_table(name).await?);
         };
-        let relation = if entry.kind == TableKind::View {
-            Relation::View(entry.clone(), self.view(name, &entry).await?)
-        } else {
-            let table = self.engine.table_ref(&entry)?;
-            let snapshot = self.engine.lake().snapshot(&table).await?;
-            Relation::Table(entry, snapshot)
-        };
-        self.relations.lock().insert(name.clone(), relation.clone());
-        Ok(relation)
+        let view = Relation::View(entry.clone(), self.view(name, &entry).await?);
+        self.relations.lock().insert(name.clone(), view.clone());
+        Ok(view)
     }
 
     fn view<'a>(
@@ -304,7 +327,7 @@ impl Scope {
         Ok(listing)
     }
 
-    fn loaded_listing(&self) -> Option<Arc<Listing>> {
+    pub(crate) fn loaded_listing(&self) -> Option<Arc<Listing>> {
         self.listing.lock().clone()
     }
 }
@@ -335,121 +358,6 @@ pub(crate) fn rename(plan: LogicalPlan, columns: &[String]) -> Result<LogicalPla
         .map(|(column, name)| datafusion::logical_expr::Expr::Column(column).alias(name));
     let renamed: Vec<_> = renamed.collect();
     Ok(LogicalPlanBuilder::from(plan).project(renamed)?.build()?)
-}
-
-/// The scope as DataFusion's list of catalogs.
-#[derive(Debug)]
-struct Catalogs(Arc<Scope>);
-
-impl CatalogProviderList for Catalogs {
-    fn register_catalog(
-        &self,
-        _name: String,
-        _catalog: Arc<dyn CatalogProvider>,
-    ) -> Option<Arc<dyn CatalogProvider>> {
-        None
-    }
-
-    fn catalog_names(&self) -> Vec<String> {
-        let listing = self.0.loaded_listing();
-        listing.map_or_else(Vec::new, |listing| listing.keys().cloned().collect())
-    }
-
-    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
-        Some(Arc::new(OneCatalog {
-            scope: self.0.clone(),
-            catalog: name.to_lowercase(),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct OneCatalog {
-    scope: Arc<Scope>,
-    catalog: String,
-}
-
-impl CatalogProvider for OneCatalog {
-    fn schema_names(&self) -> Vec<String> {
-        let listing = self.scope.loaded_listing();
-        listing
-            .and_then(|listing| Some(listing.get(&self.catalog)?.keys().cloned().collect()))
-            .unwrap_or_default()
-    }
-
-    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        Some(Arc::new(OneSchema {
-            scope: self.scope.clone(),
-            current: Current {
-                catalog: self.catalog.clone(),
-                schema: name.to_lowercase(),
-            },
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct OneSchema {
-    scope: Arc<Scope>,
-    current: Current,
-}
-
-impl OneSchema {
-    fn full(&self, table: &str) -> FullName {
-        FullName {
-            catalog: self.current.catalog.clone(),
-            schema: self.current.schema.clone(),
-            table: table.to_lowercase(),
-        }
-    }
-}
-
-#[async_trait]
-impl SchemaProvider for OneSchema {
-    fn table_names(&self) -> Vec<String> {
-        let listing = self.scope.loaded_listing();
-        listing
-            .and_then(|listing| {
-                let tables = listing
-                    .get(&self.current.catalog)?
-                    .get(&self.current.schema)?;
-                Some(tables.keys().cloned().collect())
-            })
-            .unwrap_or_default()
-    }
-
-    /// What a query names is loaded before it is planned, with an error for what is missing. Here
-    /// the information schema asks about every table there is, and one that cannot be read must
-    /// not hide the others.
-    async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        let name = self.full(name);
-        match self.scope.relation(&name).await {
-            Ok(relation) => Ok(Some(relation.provider(&self.scope.engine))),
-            Err(EngineError::NotFound { .. }) => Ok(None),
-            Err(error) => {
-                tracing::warn!(table = %name, "left out of the information schema: {error}");
-                Ok(None)
-            }
-        }
-    }
-
-    async fn table_type(&self, name: &str) -> DataFusionResult<Option<TableType>> {
-        let listing = self.scope.loaded_listing();
-        let kind = listing.and_then(|listing| {
-            let tables = listing
-                .get(&self.current.catalog)?
-                .get(&self.current.schema)?;
-            tables.get(&name.to_lowercase()).copied()
-        });
-        Ok(kind.map(|kind| match kind {
-            TableKind::View => TableType::View,
-            TableKind::Managed | TableKind::External => TableType::Base,
-        }))
-    }
-
-    fn table_exist(&self, name: &str) -> bool {
-        self.table_names().contains(&name.to_lowercase())
-    }
 }
 
 #[cfg(test)]

@@ -153,3 +153,31 @@ fn constraint_expressions_are_parsed_alone() {
     );
     assert!(parse_expression("a > 1; DROP TABLE t").is_err());
 }
+
+/// Every beginning of every statement, and every statement with one token left out: whatever it
+/// is, it is parsed or refused.
+#[test]
+fn no_text_makes_the_parser_panic() {
+    let statements = [
+        "CREATE OR REPLACE TABLE c.s.`t` (a STRUCT<x: ARRAY<MAP<STRING, DECIMAL(3,1)>>> NOT NULL \
+         COMMENT 'é', b INT CHECK (b > 1) GENERATED ALWAYS AS (a.x), CONSTRAINT k CHECK (b < 9)) \
+         USING DELTA PARTITIONED BY (d STRING, bucket(4, b), date(c)) LOCATION 's3://b' COMMENT 'c' \
+         TBLPROPERTIES ('k' = 'v', x.y = -1) AS SELECT $1, ? FROM t VERSION AS OF 3",
+        "INSERT OVERWRITE TABLE t PARTITION (a = 1 + 2, b) BY NAME (x, y) VALUES (1, 'x'), (?, NULL)",
+        "CREATE VIEW IF NOT EXISTS v (a, b) COMMENT 'x' TBLPROPERTIES ('a' 'b') AS (SELECT 1)",
+        "COPY INTO raw.images FROM 's3://x' FILEFORMAT = IMAGE OPTIONS ('a' = 1)",
+        "EXPLAIN ANALYZE VERBOSE FORMAT TREE SELECT \"a\" FROM `b` WHERE x <=> 'y' -- end",
+        "SHOW TABLES IN a.b LIKE 'x*'; DESCRIBE FUNCTION EXTENDED f; SET x.y TO 64MiB; RESET",
+        "PREPARE p AS SELECT $1; EXECUTE p (1, ARRAY[2]); DEALLOCATE PREPARE p",
+    ];
+    for sql in statements {
+        for (end, _) in sql.char_indices() {
+            let _ = parse(&sql[..end]);
+        }
+        let tokens: Vec<&str> = sql.split(' ').collect();
+        for left_out in 0..tokens.len() {
+            let rest = [&tokens[..left_out], &tokens[left_out + 1..]].concat();
+            let _ = parse(&rest.join(" "));
+        }
+    }
+}
