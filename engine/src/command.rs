@@ -156,13 +156,8 @@ impl Command {
                 session.prepare(name, statement.as_ref().clone())?;
             }
             Statement::Deallocate(name) => session.deallocate(name)?,
-            Statement::CopyImages(copy) => {
-                return Err(EngineError::unsupported(
-                    format!("COPY INTO {}", copy.table),
-                    "shoal ingest images",
-                ));
-            }
             Statement::Query(_)
+            | Statement::CopyImages(_)
             | Statement::Insert(_)
             | Statement::Execute { .. }
             | Statement::Show(_)

@@ -17,7 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use shoal_catalog::{Catalog, Listing, SchemaEntry, TableEntry};
 use shoal_config::Settings;
-use shoal_lake::{Format, Lake, LakePlanner, TableRef};
+use shoal_lake::{Format, Lake, LakePlanner, TableRef, image_limits};
 use url::Url;
 
 use crate::cluster::Cluster;
@@ -229,7 +229,7 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>) -> Result<SessionState> {
         .with_optimizer_rules(ballista_default_optimizer_rules())
         .with_type_planner(Arc::new(crate::types::SparkTypes))
         .build();
-    shoal_udfs::register_functions(&mut state)?;
+    shoal_udfs::register_functions(&mut state, image_limits(&settings.images))?;
     Ok(state)
 }
 

@@ -8,7 +8,7 @@ use datafusion::datasource::source_as_provider;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use shoal_config::{Placement, QuerySettings};
-use shoal_lake::LakeTable;
+use shoal_lake::{ImageFiles, LakeTable};
 
 use crate::error::Result;
 use crate::planned::Planned;
@@ -70,7 +70,7 @@ impl Estimate {
                 }
                 Ok(estimate)
             }
-            Planned::Command(_) => Ok(Self {
+            Planned::Command(_) | Planned::CopyImages(_) => Ok(Self {
                 scans: Vec::new(),
                 pinned: Some("it touches only names and metadata"),
             }),
@@ -99,6 +99,16 @@ impl Estimate {
 
     fn add(&mut self, scan: &TableScan, state: &SessionState) -> Result<()> {
         let provider: Arc<dyn TableProvider> = source_as_provider(&scan.source)?;
+        if let Some(objects) = provider.downcast_ref::<ImageFiles>() {
+            self.scans.push(ScanEstimate {
+                table: objects.source().to_string(),
+                version: 0,
+                files: objects.len(),
+                total_files: objects.len(),
+                bytes: objects.total_bytes(),
+            });
+            return Ok(());
+        }
         let Some(table) = provider.downcast_ref::<LakeTable>() else {
             self.pinned
                 .get_or_insert("it reads the catalog or rows that only the scheduler holds");

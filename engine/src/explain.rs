@@ -28,6 +28,15 @@ pub(crate) async fn rows(session: &Arc<Session>, explain: &Explain) -> Result<Ve
                 write.table
             )),
         ),
+        Planned::CopyImages(_) => {
+            return Ok(vec![
+                row(&["command", "CopyImages"]),
+                row(&[
+                    "placement",
+                    "executors: objects are read where they are written",
+                ]),
+            ]);
+        }
         Planned::Command(command) => {
             let name = format!("{:?}", command.statement());
             let name = name.split([' ', '(', '{']).next().unwrap_or_default();

@@ -1,15 +1,16 @@
-//! Rows that a client sends instead of a query: bulk ingest.
+//! Rows that come from elsewhere than a query: from a client (bulk ingest), or from objects that are no
+//! table (`COPY INTO`).
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use parking_lot::Mutex;
@@ -33,7 +34,39 @@ pub enum IngestMode {
     CreateAppend,
 }
 
+/// The columns a `COPY INTO` answers with, in one row:
+///
+/// - `files`: objects below the source
+/// - `ingested`: rows added to the table
+/// - `rejected`: rows added to the table of rejected objects
+/// - `unchanged`: objects that an earlier run had taken in or rejected
+/// - `bytes`: bytes in the objects that were read
+pub fn copy_schema() -> SchemaRef {
+    let number = |name: &str| Field::new(name, DataType::Int64, false);
+    Arc::new(Schema::new(vec![
+        number("files"),
+        number("ingested"),
+        number("rejected"),
+        number("unchanged"),
+        number("bytes"),
+    ]))
+}
+
 impl Session {
+    /// Plans to append the rows of `source` to the table `name`, by column name.
+    ///
+    /// # Errors
+    /// When there is no such table, or the rows do not fit it.
+    pub async fn plan_append(
+        self: &Arc<Self>,
+        name: &Name,
+        source: LogicalPlan,
+    ) -> Result<WritePlan> {
+        let current = self.current();
+        let state = self.scope().state(&current)?;
+        insert::plan_from(self, state, &current.table(name), source).await
+    }
+
     /// Plans to write `rows` to the table `name`, by column name. A table that is created gets the
     /// columns of `rows`. The plan is to be run once and in this process: `rows` exist nowhere else.
     ///

@@ -225,7 +225,7 @@ fn folder_name(name: &str) -> String {
 }
 
 /// A location as the statement gives it, as a URL.
-pub(crate) fn location_url(location: &str) -> Result<Url> {
+pub fn location_url(location: &str) -> Result<Url> {
     let wrong = |reason: String| EngineError::invalid(format!("location '{location}' {reason}"));
     if !location.contains("://") && !location.starts_with('/') {
         return Err(wrong(

@@ -51,6 +51,7 @@ pub(crate) async fn plan(
                 .await
                 .map(Planned::Command)
         }
+        Statement::CopyImages(copy) => Ok(Planned::CopyImages(copy)),
         command => Ok(Planned::Command(Command::new(session.clone(), command))),
     }
 }

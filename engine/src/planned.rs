@@ -12,6 +12,8 @@ use datafusion::logical_expr::LogicalPlan;
 use crate::command::Command;
 use crate::config::local_config;
 use crate::error::Result;
+use crate::ingest::copy_schema;
+use crate::parser::CopyImages;
 use crate::write::WritePlan;
 
 /// A planned statement.
@@ -23,6 +25,9 @@ pub enum Planned {
     Write(WritePlan),
     /// Carried out in the scheduler by [`Command::execute`].
     Command(Command),
+    /// A run of its own that the scheduler conducts: it lists objects, then plans a write for every
+    /// part of them with [`Session::plan_append`](crate::Session::plan_append).
+    CopyImages(CopyImages),
 }
 
 impl Planned {
@@ -32,6 +37,7 @@ impl Planned {
             Self::Query(query) => query.schema(),
             Self::Write(_) => Arc::new(Schema::empty()),
             Self::Command(command) => command.schema(),
+            Self::CopyImages(_) => copy_schema(),
         }
     }
 
@@ -41,6 +47,7 @@ impl Planned {
             Self::Query(_) => false,
             Self::Write(_) => true,
             Self::Command(command) => command.is_update(),
+            Self::CopyImages(_) => false,
         }
     }
 
@@ -53,7 +60,7 @@ impl Planned {
         match self {
             Self::Query(query) => parameters_of(&query.plan),
             Self::Write(write) => parameters_of(&write.plan),
-            Self::Command(_) => Ok(Arc::new(Schema::empty())),
+            Self::Command(_) | Self::CopyImages(_) => Ok(Arc::new(Schema::empty())),
         }
     }
 }

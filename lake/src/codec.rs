@@ -2,7 +2,7 @@
 //!
 //! Every message carries a tag in front: Ballista's own nodes go to Ballista's codec, a writer is
 //! the JSON of its [`WriteSpec`](crate::write::WriteSpec), its schema and its CHECK expressions, and a
-//! scan by field id is the plain Parquet scan inside it.
+//! scan by field id is the plain Parquet scan inside it, a scan of images its file list and limits.
 
 use std::sync::Arc;
 
@@ -18,12 +18,16 @@ use datafusion::{
 use datafusion_proto::{
     physical_plan::{
         PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
+        from_proto::{parse_protobuf_file_scan_config, parse_table_schema_from_proto},
+        to_proto::serialize_file_scan_config,
     },
     protobuf,
 };
 use prost::Message;
+use shoal_udfs::probe::Limits;
 
 use crate::{
+    images::ImageSource,
     scan::FieldIdSource,
     write::{WriteSpec, WriterExec},
 };
@@ -31,6 +35,7 @@ use crate::{
 const BALLISTA: u8 = 0;
 const WRITER: u8 = 1;
 const FIELD_IDS: u8 = 2;
+const IMAGES: u8 = 3;
 
 /// The codec that scheduler and executors share.
 pub fn codec() -> Arc<dyn PhysicalExtensionCodec> {
@@ -59,6 +64,16 @@ struct CheckMessage {
     name: String,
     #[prost(message, optional, tag = "2")]
     condition: Option<protobuf::PhysicalExprNode>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ImagesMessage {
+    #[prost(message, optional, tag = "1")]
+    scan: Option<protobuf::FileScanExecConf>,
+    #[prost(uint64, tag = "2")]
+    max_file_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    max_pixels: u64,
 }
 
 fn unreadable(error: impl std::fmt::Display) -> DataFusionError {
@@ -120,6 +135,37 @@ impl LakeCodec {
         Ok(DataSourceExec::from_data_source(by_id))
     }
 
+    fn encode_images(
+        &self,
+        scan: &FileScanConfig,
+        source: &ImageSource,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<ImagesMessage> {
+        let limits = source.limits();
+        Ok(ImagesMessage {
+            scan: Some(serialize_file_scan_config(scan, self, converter)?),
+            max_file_bytes: limits.max_file_bytes,
+            max_pixels: limits.max_pixels,
+        })
+    }
+
+    fn decode_images(
+        &self,
+        message: ImagesMessage,
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let scan = message.scan.ok_or_else(|| unreadable("no files"))?;
+        let limits = Limits {
+            max_file_bytes: message.max_file_bytes,
+            max_pixels: message.max_pixels,
+        };
+        let source = ImageSource::new(parse_table_schema_from_proto(&scan)?, limits);
+        let decode = PhysicalPlanDecodeContext::new(context, self);
+        let config = parse_protobuf_file_scan_config(&scan, &decode, converter, Arc::new(source))?;
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
     fn decode_writer(
         &self,
         message: WriterMessage,
@@ -167,6 +213,10 @@ impl PhysicalExtensionCodec for LakeCodec {
                 let message = protobuf::PhysicalPlanNode::decode(rest).map_err(unreadable)?;
                 self.decode_field_ids(&message, context, converter)
             }
+            Some((&IMAGES, rest)) => {
+                let message = ImagesMessage::decode(rest).map_err(unreadable)?;
+                self.decode_images(message, context, converter)
+            }
             _ => Err(unreadable("unknown kind of node")),
         }
     }
@@ -188,6 +238,14 @@ impl PhysicalExtensionCodec for LakeCodec {
         {
             buf.push(FIELD_IDS);
             self.encode_field_ids(scan, source, converter)?
+                .encode(buf)
+                .map_err(unreadable)
+        } else if let Some((scan, source)) = node
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.downcast_to_file_source::<ImageSource>())
+        {
+            buf.push(IMAGES);
+            self.encode_images(scan, source, converter)?
                 .encode(buf)
                 .map_err(unreadable)
         } else {

@@ -18,6 +18,7 @@ mod delta;
 mod error;
 mod file_stats;
 mod iceberg;
+mod images;
 mod lake;
 mod prune;
 mod scan;
@@ -32,6 +33,9 @@ pub use codec::codec;
 pub use data_file::{DataFile, WRITTEN_FILES_SCHEMA, decode_files, encode_files};
 pub use error::LakeError;
 pub use iceberg::Catalogs as IcebergCatalogs;
+pub use images::{
+    ImageFiles, ImageObject, UNREADABLE, image_limits, image_schema, list as list_images,
+};
 pub use lake::{Committed, Lake};
 pub use prune::Pruned;
 pub use scan::LakeTable;

@@ -12,9 +12,7 @@ pub enum StatementError {
     #[error("the text holds no SQL statement")]
     Empty,
     /// The text holds more than one statement.
-    #[error(
-        "the text holds {0} SQL statements; send them one at a time (nothing was executed)"
-    )]
+    #[error("the text holds {0} SQL statements; send them one at a time (nothing was executed)")]
     Several(usize),
     /// Parsing, naming, planning or a metadata command failed.
     #[error(transparent)]
@@ -40,9 +38,7 @@ pub enum StatementError {
         id: QueryId,
     },
     /// Ran longer than allowed.
-    #[error(
-        "query {id} was stopped after {seconds} s, the limit of cluster.job_timeout_seconds"
-    )]
+    #[error("query {id} was stopped after {seconds} s, the limit of cluster.job_timeout_seconds")]
     TimedOut {
         /// The query.
         id: QueryId,
@@ -70,9 +66,45 @@ pub enum StatementError {
         /// How long it waited.
         seconds: u64,
     },
+    /// What the statement asks for makes no sense.
+    #[error("{0}")]
+    Invalid(String),
     /// The service is stopping.
     #[error("the scheduler is shutting down and takes no new statements")]
     ShuttingDown,
+}
+
+/// What keeps a scheduler from starting or running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port could not be listened on.
+    #[error("cannot listen on {address} ({key}): {source}; is another scheduler running there?")]
+    Listen {
+        /// Address and port.
+        address: String,
+        /// The settings key of the port.
+        key: &'static str,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The threads of statements that run in the scheduler could not be started.
+    #[error("cannot start threads: {0}")]
+    Threads(std::io::Error),
+    /// The catalog, the object stores or the session defaults could not be set up.
+    #[error(transparent)]
+    Engine(#[from] shoal_engine::EngineError),
+    /// Ballista's scheduler could not be set up.
+    #[error("cannot set up the cluster: {0}")]
+    Cluster(#[from] ballista_core::error::BallistaError),
+    /// The front door could not be opened, or closed by itself.
+    #[error(transparent)]
+    FrontDoor(#[from] crate::flight::FrontDoorError),
+    /// A server ended in a way that is a defect of Shoal.
+    #[error("a server ended unexpectedly: {0}")]
+    Panic(tokio::task::JoinError),
+    /// A gRPC server stopped.
+    #[error("cannot serve: {0}")]
+    Serve(#[from] tonic::transport::Error),
 }
 
 /// Result of running statements.

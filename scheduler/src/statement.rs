@@ -34,7 +34,12 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use shoal_engine::Session;
+use shoal_engine::parser::Name;
+
 use crate::error::StatementError;
+
+pub use shoal_engine::IngestMode;
 
 /// Names one running or finished statement: a random UUID, unique across schedulers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,17 +91,16 @@ pub struct IngestTarget {
     pub mode: IngestMode,
 }
 
-/// What bulk ingest does about a table that exists or does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IngestMode {
-    /// Create the table; an existing one is an error.
-    Create,
-    /// Append to the table; a missing one is an error.
-    Append,
-    /// Replace the table, or create it.
-    Replace,
-    /// Append to the table, or create it.
-    CreateAppend,
+impl IngestTarget {
+    /// The table's name as the engine takes it.
+    pub(crate) fn name(&self, session: &Session) -> Name {
+        let schema = self.schema.clone().unwrap_or_else(|| session.schema());
+        let mut parts = vec![schema, self.table.clone()];
+        if let Some(catalog) = &self.catalog {
+            parts.insert(0, catalog.clone());
+        }
+        Name(parts)
+    }
 }
 
 /// A statement under way.
@@ -206,6 +210,31 @@ pub struct ProgressSnapshot {
     pub rows: u64,
     /// How often it was submitted to the executors; more than 1 after executors were lost.
     pub attempts: u32,
+    /// What a `COPY INTO` has done so far.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyProgress>,
+}
+
+/// How far a `COPY INTO` is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CopyProgress {
+    /// Objects below the source.
+    #[serde(rename = "total_files")]
+    pub files: u64,
+    /// Objects that are done with: taken in, rejected, or left out as unchanged.
+    #[serde(rename = "files")]
+    pub done: u64,
+    /// Rows added to the table.
+    pub ingested: u64,
+    /// Rows added to the table of rejected objects.
+    #[serde(rename = "rejects")]
+    pub rejected: u64,
+    /// Objects that an earlier run had taken in or rejected.
+    pub unchanged: u64,
+    /// Bytes in the objects that were read.
+    pub bytes: u64,
+    /// Bytes in the objects that are to be read.
+    pub total_bytes: u64,
 }
 
 impl ProgressSnapshot {
@@ -213,6 +242,9 @@ impl ProgressSnapshot {
     pub fn fraction(&self) -> f64 {
         if self.state == QueryState::Finished {
             return 1.0;
+        }
+        if let Some(copy) = &self.copy {
+            return copy.done as f64 / copy.files.max(1) as f64;
         }
         let tasks: usize = self.stages.iter().map(|stage| stage.tasks).sum();
         let done: usize = self.stages.iter().map(|stage| stage.done).sum();
@@ -250,6 +282,7 @@ impl Default for Progress {
                     stages: Vec::new(),
                     rows: 0,
                     attempts: 0,
+                    copy: None,
                 },
                 elapsed_at_end: None,
             }),
@@ -293,6 +326,11 @@ impl Progress {
     /// Replaces the stages.
     pub(crate) fn set_stages(&self, stages: Vec<StageProgress>) {
         self.inner.lock().snapshot.stages = stages;
+    }
+
+    /// Replaces what a `COPY INTO` has done.
+    pub(crate) fn set_copy(&self, copy: CopyProgress) {
+        self.inner.lock().snapshot.copy = Some(copy);
     }
 
     /// Counts rows handed to the client.

@@ -1,6 +1,45 @@
-//! Shoal `udfs`: see ARCHITECTURE.md.
+//! Shoal's functions over pictures and vectors, for scheduler and executors alike.
+//!
+//! [`scalar_functions`] gives every function to register; each carries its own documentation, from
+//! which `docs/functions.md` is generated. [`probe`] is shared with ingest. This crate knows Arrow,
+//! DataFusion's function interface and image decoders, and nothing of tables or plans.
+//!
+//! Promises kept by every function here: NULL in, NULL out; a picture that cannot be decoded gives
+//! NULL, never an error and never a panic; results depend on the arguments alone.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod decode;
+pub mod error;
+pub mod features;
+pub mod hash;
+mod jpeg;
+pub mod probe;
+pub mod resize;
+pub mod thumbnail;
+
+mod functions;
 mod spark;
 
-pub use spark::{register_functions, spark_aggregate_functions, spark_scalar_functions};
+use datafusion::{common::Result, logical_expr::registry::FunctionRegistry};
+
+pub use functions::scalar_functions;
+pub use spark::{spark_aggregate_functions, spark_scalar_functions};
+
+#[cfg(test)]
+mod docs;
+
+/// Registers Shoal's and Spark's functions on top of DataFusion's, which `registry` must have
+/// already. Scheduler and executors both call this with the same limits, so a name means one thing.
+///
+/// # Errors
+/// When the registry takes no functions.
+pub fn register_functions(
+    registry: &mut dyn FunctionRegistry,
+    limits: probe::Limits,
+) -> Result<()> {
+    spark::register(registry)?;
+    for function in scalar_functions(limits) {
+        registry.register_udf(function)?;
+    }
+    Ok(())
+}

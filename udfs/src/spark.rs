@@ -49,12 +49,8 @@ pub fn spark_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         .collect()
 }
 
-/// Registers Spark's functions on top of DataFusion's, which `registry` must have
-/// already. Scheduler and executors both call this, so both know the same names.
-///
-/// # Errors
-/// When the registry takes no functions.
-pub fn register_functions(registry: &mut dyn FunctionRegistry) -> Result<()> {
+/// Registers Spark's functions on top of DataFusion's, which `registry` must have already.
+pub(crate) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in spark_scalar_functions() {
         // An alias that DataFusion uses keeps DataFusion's meaning.
         let clashing: Vec<_> = function
@@ -163,7 +159,7 @@ mod tests {
     fn functions_of_datafusion_keep_their_meaning() {
         let plain = SessionContext::new().state();
         let mut state = plain.clone();
-        register_functions(&mut state).unwrap();
+        register(&mut state).unwrap();
         for (name, function) in plain.scalar_functions() {
             if name == "element_at" {
                 continue;
@@ -178,7 +174,7 @@ mod tests {
     #[test]
     fn names_that_spark_users_type_are_there() {
         let mut state = SessionContext::new().state();
-        register_functions(&mut state).unwrap();
+        register(&mut state).unwrap();
         for name in [
             "if",
             "size",

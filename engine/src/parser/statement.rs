@@ -7,6 +7,8 @@ use std::fmt;
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
 
+use super::types::quoted;
+
 /// One statement.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
@@ -139,6 +141,23 @@ pub struct Name(pub Vec<String>);
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("."))
+    }
+}
+
+impl Name {
+    /// The name as it can stand in SQL.
+    pub fn to_sql(&self) -> String {
+        let parts: Vec<String> = self.0.iter().map(|part| quoted(part)).collect();
+        parts.join(".")
+    }
+
+    /// The name of a table beside this one.
+    pub fn with_suffix(&self, suffix: &str) -> Name {
+        let mut parts = self.0.clone();
+        if let Some(table) = parts.last_mut() {
+            table.push_str(suffix);
+        }
+        Name(parts)
     }
 }
 

@@ -63,9 +63,10 @@ pub(super) fn error_status(error: &StatementError) -> Status {
 
 fn statement_code(error: &StatementError) -> Code {
     match error {
-        StatementError::Empty | StatementError::Several(_) | StatementError::Parameters(_) => {
-            Code::InvalidArgument
-        }
+        StatementError::Empty
+        | StatementError::Several(_)
+        | StatementError::Parameters(_)
+        | StatementError::Invalid(_) => Code::InvalidArgument,
         StatementError::Engine(error) => engine_code(error),
         StatementError::Data(error) => data_code(error),
         StatementError::Failed { .. } => Code::Internal,

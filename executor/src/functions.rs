@@ -1,0 +1,19 @@
+//! The functions tasks can call. Plans name a function, so the names here have to be those that
+//! the engine plans with.
+
+use ballista_core::registry::BallistaFunctionRegistry;
+use datafusion::error::Result;
+use datafusion::execution::session_state::SessionStateBuilder;
+use shoal_udfs::probe::Limits;
+
+/// DataFusion's functions and Shoal's, under the very names that sessions know.
+pub(crate) fn registry(limits: Limits) -> Result<BallistaFunctionRegistry> {
+    let mut session = SessionStateBuilder::new_with_default_features().build();
+    shoal_udfs::register_functions(&mut session, limits)?;
+    Ok(BallistaFunctionRegistry {
+        scalar_functions: session.scalar_functions().clone(),
+        aggregate_functions: session.aggregate_functions().clone(),
+        window_functions: session.window_functions().clone(),
+        higher_order_functions: session.higher_order_functions().clone(),
+    })
+}

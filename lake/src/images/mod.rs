@@ -1,0 +1,25 @@
+//! Images as rows: a listing of objects as a table with one row per object.
+//!
+//! [`list`] finds the objects below a prefix on the scheduler, [`ImageFiles`] makes them a table that
+//! executors read: each object is fetched, sniffed, hashed and probed where it is read, and a file that
+//! is no usable picture becomes a row with a `reason` instead of an error.
+
+mod list;
+mod source;
+mod table;
+
+use shoal_config::ImageSettings;
+use shoal_udfs::probe::Limits;
+
+/// The limits on pictures that the settings say.
+pub fn image_limits(settings: &ImageSettings) -> Limits {
+    Limits {
+        max_file_bytes: settings.max_file_bytes.0,
+        max_pixels: settings.max_pixels,
+    }
+}
+
+pub use list::{ImageObject, list};
+pub(crate) use source::ImageSource;
+pub use source::UNREADABLE;
+pub use table::{ImageFiles, image_schema};

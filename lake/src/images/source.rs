@@ -1,0 +1,223 @@
+//! Reads one object and says what it is: the part that runs on executors.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, BinaryArray, Int32Array, RecordBatch, StringArray, StructArray},
+    datatypes::{DataType, Fields, Schema, SchemaRef},
+};
+use bytes::Bytes;
+use datafusion::{
+    common::{Result, tree_node::TreeNodeRecursion},
+    datasource::{
+        listing::PartitionedFile,
+        physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource},
+        projection::{ProjectionOpener, SplitProjection},
+        table_schema::TableSchema,
+    },
+    physical_expr::{PhysicalExpr, projection::ProjectionExprs},
+    physical_plan::metrics::ExecutionPlanMetricsSet,
+};
+use futures::{FutureExt as _, StreamExt as _};
+use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
+use shoal_udfs::{
+    error::ImageError,
+    probe::{ImageInfo, Limits, probe},
+};
+
+/// Reason code of an object that its store would not give: it may be readable next time.
+pub const UNREADABLE: &str = "unreadable";
+
+/// A file source with one row per object.
+#[derive(Debug, Clone)]
+pub(crate) struct ImageSource {
+    table_schema: TableSchema,
+    limits: Limits,
+    projection: SplitProjection,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl ImageSource {
+    /// A source for objects with the columns of [`image_schema`](super::image_schema).
+    pub(crate) fn new(table_schema: TableSchema, limits: Limits) -> Self {
+        ImageSource {
+            projection: SplitProjection::unprojected(&table_schema),
+            table_schema,
+            limits,
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    /// Limits on objects.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+}
+
+impl FileSource for ImageSource {
+    fn create_file_opener(
+        &self,
+        object_store: Arc<dyn ObjectStore>,
+        _base_config: &FileScanConfig,
+        _partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        let columns = &self.projection.file_indices;
+        let opener = ImageOpener {
+            store: object_store,
+            limits: self.limits,
+            schema: Arc::new(self.table_schema.file_schema().project(columns)?),
+        };
+        ProjectionOpener::try_new(
+            self.projection.clone(),
+            Arc::new(opener),
+            self.table_schema.file_schema(),
+        )
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        &self.table_schema
+    }
+
+    fn with_batch_size(&self, _batch_size: usize) -> Arc<dyn FileSource> {
+        Arc::new(self.clone())
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        Some(&self.projection.source)
+    }
+
+    fn try_pushdown_projection(
+        &self,
+        projection: &ProjectionExprs,
+    ) -> Result<Option<Arc<dyn FileSource>>> {
+        let merged = self.projection.source.try_merge(projection)?;
+        let mut source = self.clone();
+        source.projection = SplitProjection::new(self.table_schema.file_schema(), &merged);
+        Ok(Some(Arc::new(source)))
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        &self.metrics
+    }
+
+    fn file_type(&self) -> &str {
+        "image"
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        false
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        datafusion::physical_plan::apply_expression_roots(self.projection.source.iter(), f)
+    }
+}
+
+struct ImageOpener {
+    store: Arc<dyn ObjectStore>,
+    limits: Limits,
+    schema: SchemaRef,
+}
+
+impl FileOpener for ImageOpener {
+    fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        let (store, limits, schema) = (self.store.clone(), self.limits, self.schema.clone());
+        let read = async move {
+            let object = file.object_meta;
+            let seen = if object.size > limits.max_file_bytes {
+                Seen::refused(&ImageError::TooManyBytes {
+                    bytes: object.size,
+                    limit: limits.max_file_bytes,
+                })
+            } else {
+                match read(store.as_ref(), &object.location).await {
+                    Ok(content) => match probe(&content, &limits) {
+                        Ok(info) => Seen::Picture(info, content),
+                        Err(error) => Seen::refused(&error),
+                    },
+                    Err(error) => Seen::Refused {
+                        reason: UNREADABLE,
+                        detail: error.to_string(),
+                    },
+                }
+            };
+            let row = seen.row(&schema)?;
+            Ok(futures::stream::once(async { Ok(row) }).boxed())
+        };
+        Ok(read.boxed())
+    }
+}
+
+async fn read(store: &dyn ObjectStore, path: &Path) -> object_store::Result<Bytes> {
+    store.get(path).await?.bytes().await
+}
+
+enum Seen {
+    Picture(ImageInfo, Bytes),
+    Refused {
+        reason: &'static str,
+        detail: String,
+    },
+}
+
+impl Seen {
+    fn refused(error: &ImageError) -> Self {
+        Seen::Refused {
+            reason: error.code(),
+            detail: error.to_string(),
+        }
+    }
+
+    /// The object as a batch of one row with the wanted columns.
+    fn row(&self, schema: &Schema) -> Result<RecordBatch> {
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| self.column(field.name(), field.data_type()))
+            .collect();
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
+        Ok(RecordBatch::try_new_with_options(
+            Arc::new(schema.clone()),
+            columns,
+            &options,
+        )?)
+    }
+
+    fn column(&self, name: &str, data_type: &DataType) -> ArrayRef {
+        match (name, self, data_type) {
+            ("id", Seen::Picture(_, content), _) => {
+                text(Some(blake3::hash(content).to_hex().to_string()))
+            }
+            ("content", Seen::Picture(_, content), _) => {
+                Arc::new(BinaryArray::from_vec(vec![content.as_ref()]))
+            }
+            ("mime_type", Seen::Picture(info, _), _) => {
+                text(Some(info.format.mime_type().to_string()))
+            }
+            ("metadata", Seen::Picture(info, _), DataType::Struct(fields)) => {
+                Arc::new(metadata(info, fields))
+            }
+            ("reason", Seen::Refused { reason, .. }, _) => text(Some((*reason).to_string())),
+            ("detail", Seen::Refused { detail, .. }, _) => text(Some(detail.clone())),
+            _ => arrow::array::new_null_array(data_type, 1),
+        }
+    }
+}
+
+fn text(value: Option<String>) -> ArrayRef {
+    Arc::new(StringArray::from(vec![value]))
+}
+
+fn metadata(info: &ImageInfo, fields: &Fields) -> StructArray {
+    let number = |n: u32| Arc::new(Int32Array::from(vec![i32::try_from(n).ok()])) as ArrayRef;
+    let values = vec![
+        number(info.width),
+        number(info.height),
+        number(u32::from(info.channels)),
+        text(Some(info.format.name().to_string())),
+    ];
+    StructArray::new(fields.clone(), values, None)
+}

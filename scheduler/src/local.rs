@@ -1,0 +1,83 @@
+//! Statements that run inside the scheduler: small ones and metadata.
+//!
+//! They get threads of their own, so that a long computation never keeps the scheduler from
+//! answering executors and clients, and a limited number of places. Their memory limit is part of
+//! the context that the engine plans in.
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionContext;
+use shoal_config::QuerySettings;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::StartError;
+
+/// Threads and places for statements that run inside the scheduler.
+pub(crate) struct Local {
+    threads: Option<Runtime>,
+    places: Arc<Semaphore>,
+}
+
+/// Rows of a local statement, which holds its place until they are dropped.
+pub(crate) struct LocalRows {
+    /// The rows.
+    pub rows: SendableRecordBatchStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Local {
+    /// Sets up what the settings allow.
+    pub(crate) fn new(settings: &QuerySettings) -> Result<Self, StartError> {
+        let threads = Builder::new_multi_thread()
+            .thread_name("shoal-local")
+            .enable_all()
+            .build()
+            .map_err(StartError::Threads)?;
+        Ok(Self {
+            threads: Some(threads),
+            places: Arc::new(Semaphore::new(settings.local_concurrency.max(1))),
+        })
+    }
+
+    /// The threads; what calls [`Local::start`] is spawned on them.
+    pub(crate) fn threads(&self) -> Handle {
+        match &self.threads {
+            Some(threads) => threads.handle().clone(),
+            // Taken only when dropped.
+            None => Handle::current(),
+        }
+    }
+
+    /// Waits for a place, and starts `plan`.
+    pub(crate) async fn start(
+        &self,
+        context: &SessionContext,
+        plan: &LogicalPlan,
+    ) -> Result<LocalRows, DataFusionError> {
+        let place = Arc::clone(&self.places)
+            .acquire_owned()
+            .await
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let state = context.state();
+        let plan = state.create_physical_plan(plan).await?;
+        let rows = execute_stream(plan, state.task_ctx())?;
+        Ok(LocalRows {
+            rows,
+            _place: place,
+        })
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        // A runtime must not be waited for where asynchronous code runs.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! JPEG (ITU-T T.81): walks the marker segments from SOI to EOI.
+//!
+//! Size and channels come from the frame header; the file is whole when a scan was started and the
+//! EOI marker is reached. Bytes after EOI (appended previews, trailing junk) are ignored.
+
+use super::reader::{bytes_at, u16_be};
+use super::{Format, ImageInfo, damaged, truncated};
+use crate::error::ImageError;
+
+const END: &str = "the end-of-image marker is missing";
+
+pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
+    let mut position = 2; // after SOI
+    let mut frame = None;
+    let mut scan_seen = false;
+    loop {
+        let (marker, after) = next_marker(content, position)?;
+        position = after;
+        match marker {
+            0xD9 => break,
+            // No segment follows: RST0 to RST7, SOI, TEM, and a stuffed zero between segments.
+            0xD0..=0xD8 | 0x00 | 0x01 => continue,
+            _ => {}
+        }
+        let length = u16_be(content, position)
+            .map(usize::from)
+            .ok_or_else(|| truncated(Format::Jpeg, END))?;
+        let segment = bytes_at(content, position, length)
+            .ok_or_else(|| truncated(Format::Jpeg, END))?
+            .get(2..)
+            .ok_or_else(|| damaged(Format::Jpeg, "a segment is shorter than its length field"))?;
+        position += length;
+        match marker {
+            0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) && frame.is_none() => {
+                frame = Some(frame_header(segment)?);
+            }
+            0xDA => {
+                scan_seen = true;
+                position = after_entropy_coded_data(content, position);
+            }
+            _ => {}
+        }
+    }
+    match frame {
+        Some(info) if scan_seen => Ok(info),
+        Some(_) => Err(damaged(Format::Jpeg, "it has no scan")),
+        None => Err(damaged(Format::Jpeg, "it has no frame header")),
+    }
+}
+
+/// The next marker code at or after `position`, and the position behind it.
+fn next_marker(content: &[u8], position: usize) -> Result<(u8, usize), ImageError> {
+    let end = || truncated(Format::Jpeg, END);
+    let rest = content.get(position..).ok_or_else(end)?;
+    // Decoders skip stray bytes between segments, so they are not an error here either.
+    let start = rest.iter().position(|&b| b == 0xFF).ok_or_else(end)?;
+    let rest = &rest[start..];
+    let fill = rest.iter().position(|&b| b != 0xFF).ok_or_else(end)?;
+    Ok((rest[fill], position + start + fill + 1))
+}
+
+/// Where the entropy-coded data that starts at `position` ends: at a marker that is neither a
+/// stuffed zero nor a restart marker, or at the end of the file.
+fn after_entropy_coded_data(content: &[u8], mut position: usize) -> usize {
+    while let Some(rest) = content.get(position..) {
+        let Some(found) = rest.iter().position(|&b| b == 0xFF) else {
+            break;
+        };
+        match rest.get(found + 1) {
+            Some(0x00 | 0xD0..=0xD7) => position += found + 2,
+            Some(0xFF) => position += found + 1,
+            _ => return position + found,
+        }
+    }
+    content.len()
+}
+
+fn frame_header(segment: &[u8]) -> Result<ImageInfo, ImageError> {
+    let short = || damaged(Format::Jpeg, "the frame header is too short");
+    let height = u16_be(segment, 1).ok_or_else(short)?;
+    let width = u16_be(segment, 3).ok_or_else(short)?;
+    let channels = *segment.get(5).ok_or_else(short)?;
+    if !matches!(channels, 1 | 3 | 4) {
+        return Err(damaged(
+            Format::Jpeg,
+            "it has neither 1, 3 nor 4 components",
+        ));
+    }
+    Ok(ImageInfo {
+        format: Format::Jpeg,
+        width: u32::from(width),
+        height: u32::from(height),
+        channels,
+    })
+}
