@@ -188,20 +188,15 @@ impl Command {
                 "{name} is an external table, whose files are never removed; leave PURGE out"
             )));
         }
-        let dropped = match engine.is_attached(&name.catalog) {
-            true => Some(entry),
-            false => {
-                engine
-                    .catalog()
-                    .drop_table(&name.catalog, &name.schema, &name.table)
-                    .await?
-            }
-        };
-        let Some(dropped) = dropped else {
-            return Ok(());
-        };
-        let table = engine.table_ref(&dropped)?;
+        // Our own name goes last: as long as it is there, DROP can be sent again.
+        let table = engine.table_ref(&entry)?;
         engine.lake().forget(&table).await?;
+        if !engine.is_attached(&name.catalog) {
+            engine
+                .catalog()
+                .drop_table(&name.catalog, &name.schema, &name.table)
+                .await?;
+        }
         if purge {
             engine.lake().purge(&table).await?;
         }

@@ -88,14 +88,14 @@ impl Catalogs {
     /// The table's newest metadata.
     pub(super) async fn table(&self, table: &TableRef) -> Result<(Arc<dyn Catalog>, Table)> {
         let (catalog, ident) = self.locate(table).await?;
-        match catalog.load_table(&ident).await {
-            Ok(loaded) => Ok((catalog, loaded)),
-            Err(error) if is_missing(&error) => Err(LakeError::NotATable {
+        let found = load(&catalog, &ident).await;
+        match found.map_err(failed(&table.name, "reading the table's metadata"))? {
+            Some(loaded) => Ok((catalog, loaded)),
+            None => Err(LakeError::NotATable {
                 table: table.name.clone(),
                 format: Format::Iceberg.name(),
                 location: table.location.to_string(),
             }),
-            Err(error) => Err(failed(&table.name, "reading the table's metadata")(error)),
         }
     }
 
@@ -120,20 +120,21 @@ impl Catalogs {
     /// Whether an attached catalog has the schema.
     pub async fn has_schema(&self, catalog: &str, schema: &str) -> Result<bool> {
         let connected = self.connect(catalog).await?;
-        connected
-            .namespace_exists(&namespace(schema)?)
-            .await
-            .map_err(failed(catalog, "looking for a namespace"))
+        let exists = connected.namespace_exists(&namespace(schema)?).await;
+        if exists.map_err(failed(catalog, "looking for a namespace"))? {
+            return Ok(true);
+        }
+        let schemas = self.schemas(catalog).await?;
+        Ok(schemas
+            .iter()
+            .any(|other| other.to_lowercase() == schema.to_lowercase()))
     }
 
     /// The tables of a schema of an attached catalog, in order.
     pub async fn tables(&self, catalog: &str, schema: &str) -> Result<Vec<String>> {
         let connected = self.connect(catalog).await?;
-        let tables = match connected.list_tables(&namespace(schema)?).await {
-            Ok(tables) => tables,
-            Err(error) if is_missing(&error) => return Ok(vec![]),
-            Err(error) => return Err(failed(catalog, "listing the catalog's tables")(error)),
-        };
+        let listed = list(&connected, &namespace(schema)?).await;
+        let tables = listed.map_err(failed(catalog, "listing the catalog's tables"))?;
         let mut names: Vec<String> = tables.into_iter().map(|table| table.name).collect();
         names.sort();
         Ok(names)
@@ -144,14 +145,12 @@ impl Catalogs {
         let name = format!("{catalog}.{schema}.{table}");
         let connected = self.connect(catalog).await?;
         let ident = TableIdent::new(namespace(schema)?, table.to_owned());
-        match connected.load_table(&ident).await {
-            Ok(loaded) => {
-                let location = table_url(&name, loaded.metadata().location())?;
-                Ok(Some(TableRef::new(name, Format::Iceberg, location)))
-            }
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(failed(&name, "reading the table's metadata")(error)),
-        }
+        let found = load(&connected, &ident).await;
+        let Some(loaded) = found.map_err(failed(&name, "reading the table's metadata"))? else {
+            return Ok(None);
+        };
+        let location = table_url(&name, loaded.metadata().location())?;
+        Ok(Some(TableRef::new(name, Format::Iceberg, location)))
     }
 
     /// Where a new table of an attached catalog goes: below its namespace's location, else below the
@@ -313,6 +312,47 @@ pub(super) async fn ensure_namespace(
             Ok(true) => Ok(false),
             _ => Err(error),
         },
+    }
+}
+
+/// The table of that name; names that differ only in case are the same, as everywhere in SQL, unless
+/// one matches exactly.
+pub(super) async fn load(
+    catalog: &Arc<dyn Catalog>,
+    ident: &TableIdent,
+) -> iceberg::Result<Option<Table>> {
+    match catalog.load_table(ident).await {
+        Err(error) if is_missing(&error) => {}
+        loaded => return loaded.map(Some),
+    }
+    let mut tables = list(catalog, &ident.namespace).await?.into_iter();
+    match tables.find(|table| table.name.to_lowercase() == ident.name.to_lowercase()) {
+        Some(table) => catalog.load_table(&table).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The tables of the namespace of that name, in whatever case; none if there is no such namespace.
+async fn list(
+    catalog: &Arc<dyn Catalog>,
+    namespace: &NamespaceIdent,
+) -> iceberg::Result<Vec<TableIdent>> {
+    match catalog.list_tables(namespace).await {
+        Err(error) if is_missing(&error) => {}
+        listed => return listed,
+    }
+    let name = namespace.to_string().to_lowercase();
+    let siblings = catalog.list_namespaces(namespace.parent().as_ref()).await;
+    let siblings = match siblings {
+        Err(error) if is_missing(&error) => return Ok(vec![]),
+        siblings => siblings?,
+    };
+    let same = siblings
+        .iter()
+        .find(|other| other.to_string().to_lowercase() == name);
+    match same {
+        Some(namespace) => catalog.list_tables(namespace).await,
+        None => Ok(vec![]),
     }
 }
 

@@ -16,7 +16,7 @@ use object_store::ObjectStore as _;
 use uuid::Uuid;
 
 use super::{
-    catalogs::{Catalogs, ensure_namespace},
+    catalogs::{Catalogs, ensure_namespace, load},
     commit::describe_files,
     failed,
     load::COMMENT,
@@ -61,10 +61,10 @@ pub(crate) async fn adopt(table: &TableRef, catalogs: &Catalogs) -> Result<()> {
 
 async fn is_known(table: &TableRef, catalogs: &Catalogs) -> Result<bool> {
     let (catalog, ident) = catalogs.locate(table).await?;
-    catalog
-        .table_exists(&ident)
-        .await
-        .map_err(failed(&table.name, "looking for the table"))
+    let found = load(&catalog, &ident).await;
+    Ok(found
+        .map_err(failed(&table.name, "looking for the table"))?
+        .is_some())
 }
 
 /// The metadata file with the highest version below the table's location.
@@ -96,10 +96,12 @@ fn version(file: &str) -> Option<u64> {
 /// Takes the table out of its catalog, if it is there; its files stay.
 pub(crate) async fn forget(table: &TableRef, catalogs: &Catalogs) -> Result<()> {
     let (catalog, ident) = catalogs.locate(table).await?;
-    match catalog.drop_table(&ident).await {
-        Err(error) if error.kind() != ErrorKind::TableNotFound => {
-            Err(failed(&table.name, "dropping the table")(error))
-        }
+    let wrong = || failed(&table.name, "dropping the table");
+    let Some(found) = load(&catalog, &ident).await.map_err(wrong())? else {
+        return Ok(());
+    };
+    match catalog.drop_table(found.identifier()).await {
+        Err(error) if error.kind() != ErrorKind::TableNotFound => Err(wrong()(error)),
         _ => Ok(()),
     }
 }
@@ -155,26 +157,31 @@ pub(crate) async fn create(
         .and_then(TableMetadataBuilder::build)
         .map_err(wrong("describing its first snapshot"))?
         .metadata;
-    let Err(error) = register(&catalog, &ident, &file_io, &metadata).await else {
+    let location = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
+    metadata
+        .write_to(&file_io, &location)
+        .await
+        .map_err(wrong("writing its metadata"))?;
+    let location = location.to_string();
+    let registered = catalog.register_table(&ident, location.clone()).await;
+    let Err(error) = registered else {
         return Ok(());
     };
     // The catalog may have kept the table although its answer was lost.
     match catalog.load_table(&ident).await {
         Ok(created) if created.metadata().uuid() == metadata.uuid() => Ok(()),
-        _ => Err(not_created(table, &catalog, &ident, error).await),
+        Ok(_) => {
+            // Left behind, our metadata could be taken for that of the table that is there.
+            if let Err(error) = file_io.delete(location).await {
+                tracing::warn!(
+                    table = table.name,
+                    "a metadata file was left behind: {error}"
+                );
+            }
+            Err(already_exists(table))
+        }
+        Err(_) => Err(failed(&table.name, "creating the table")(error)),
     }
-}
-
-async fn register(
-    catalog: &Arc<dyn Catalog>,
-    ident: &TableIdent,
-    file_io: &FileIO,
-    metadata: &TableMetadata,
-) -> iceberg::Result<()> {
-    let location = MetadataLocation::new_with_metadata(metadata.location(), metadata);
-    metadata.write_to(file_io, &location).await?;
-    catalog.register_table(ident, location.to_string()).await?;
-    Ok(())
 }
 
 /// Writes a manifest of the files and a list of that one manifest.

@@ -119,6 +119,26 @@ async fn files_of_an_older_partitioning_are_read_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_are_found_in_whatever_case_another_engine_gave_them() {
+    let fixture = Fixture::new();
+    let mut request = fixture.sales("Sales");
+    request.table.name = "lake.Shop.Sales".into();
+    fixture.create(&request, ROWS).await;
+    let attached = fixture.lake.attached();
+    let found = attached
+        .find("lake", "shop", "sales")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.location, request.table.location);
+    let snapshot = fixture.lake.snapshot(&found).await.unwrap();
+    assert_eq!(snapshot.files().len(), 5);
+    assert_eq!(attached.tables("lake", "SHOP").await.unwrap(), ["Sales"]);
+    fixture.lake.forget(&found).await.unwrap();
+    assert_eq!(attached.find("lake", "Shop", "Sales").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_with_deletes_are_refused_by_the_kind_of_deletes() {
     let fixture = Fixture::new();
     let kinds = [
