@@ -1,7 +1,7 @@
 -- What `make quickstart` runs once the photos of examples/photos are in raw.images.
 -- Run it again as often as you like: it adds features of new images only.
 
--- 1. A vector of 256 numbers for each image, computed where its bytes are.
+-- 1. A vector of 192 numbers for each image, computed where its bytes are.
 CREATE TABLE IF NOT EXISTS processed.features (
     image_id STRING,
     feature_vector ARRAY<FLOAT>,

@@ -15,9 +15,12 @@ EDGE_BINS = 128
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-def upright_on_white(content):
-    """The picture as a person sees it: 8-bit RGB or gray, alpha on white, EXIF applied."""
+def upright_on_white(content, least_side=None):
+    """The picture as a person sees it: 8-bit RGB or gray, alpha on white, EXIF applied. With
+    `least_side`, a JPEG may come reduced to that many pixels or more, which is faster."""
     picture = Image.open(BytesIO(content))
+    if least_side is not None:
+        picture.draft(None, (least_side, least_side))
     picture.load()
     picture = ImageOps.exif_transpose(picture)
     if picture.has_transparency_data:
@@ -28,13 +31,10 @@ def upright_on_white(content):
     return picture if picture.mode == "L" else picture.convert("RGB")
 
 
-def features(content):
+def features(content, least_side=None):
     """The 192 numbers of `image_features`, as float32."""
-    return features_of(upright_on_white(content).convert("RGB"))
-
-
-def features_of(picture):
-    square = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    square = upright_on_white(content, least_side).convert("RGB")
+    square = square.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     pixels = np.asarray(square, dtype=np.float32)
     return np.concatenate([_unit(_colors(pixels)), _unit(_edges(pixels))])
 
