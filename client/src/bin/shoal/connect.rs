@@ -1,6 +1,6 @@
 //! Turns `--url`, `--user`, `--token` and SHOAL_PASSWORD into a session with the server.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
@@ -32,6 +32,20 @@ fn credentials(args: &ServerArgs) -> Result<Credentials, CliError> {
         }
     };
     Ok(Credentials::Password { user, password })
+}
+
+/// A secret typed on the terminal, or the first line of standard input if that is none.
+pub fn secret_from_input() -> Result<Secret, CliError> {
+    if io::stdin().is_terminal() {
+        return prompt("Secret: ");
+    }
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    read.map_err(|source| CliError::File {
+        what: "cannot read standard input".into(),
+        source,
+    })?;
+    Ok(Secret::new(line.trim_end_matches(['\r', '\n'])))
 }
 
 /// Asks on the terminal, without showing what is typed.

@@ -20,6 +20,9 @@ pub enum CliError {
         /// Why.
         source: ClientError,
     },
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] shoal_config::ConfigError),
     /// The rows cannot be written in the chosen format.
     #[error("cannot write the result: {0}")]
     Arrow(#[from] ArrowError),
@@ -37,6 +40,9 @@ pub enum CliError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A server process inside this one failed.
+    #[error("{0}")]
+    Serve(String),
     /// The command line does not make sense.
     #[error("{0}")]
     Usage(String),

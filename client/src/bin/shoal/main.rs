@@ -1,4 +1,5 @@
-//! The `shoal` command: SQL from the command line and interactively, ingest, and status.
+//! The `shoal` command: SQL from the command line and interactively, ingest, status, and a whole
+//! server in one process.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
 //! 2 wrong usage, 130 cancelled by Ctrl-C.
@@ -11,15 +12,20 @@ mod lexer;
 mod output;
 mod progress;
 mod run;
+mod serve;
 mod shell;
 mod sql;
 mod status;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Command, CommandLine, Ingest};
+use shoal_scheduler::auth;
+
+use crate::args::{Command, CommandLine, HashArgs, Ingest};
+use crate::error::CliError;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -30,6 +36,8 @@ async fn main() -> ExitCode {
         Command::Shell(args) => shell::shell(args).await,
         Command::Ingest(Ingest::Images(args)) => ingest::images(args).await,
         Command::Status(args) => status::status(args).await,
+        Command::Serve(args) => serve::serve(args).await,
+        Command::HashPassword(args) => hash_password(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,4 +46,17 @@ async fn main() -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+fn hash_password(args: &HashArgs) -> Result<(), CliError> {
+    let secret = connect::secret_from_input()?;
+    let hash = match args.token {
+        true => auth::hash_token(secret.expose()),
+        false => auth::hash_password(secret.expose()),
+    };
+    println!(
+        "{}",
+        hash.map_err(|error| CliError::Usage(error.to_string()))?
+    );
+    Ok(())
 }

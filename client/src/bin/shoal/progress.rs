@@ -2,12 +2,16 @@
 //! nothing for queries, and a line now and then for ingest.
 
 use std::io::{IsTerminal, stderr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shoal_client::Progress;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+
+use crate::terminal;
 
 /// Statements quicker than this show no bar at all.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -22,6 +26,8 @@ pub struct Display {
     describe: fn(&Progress, Duration) -> String,
     /// Whether to print plain lines where no bar can be drawn.
     plain_lines: bool,
+    /// Whether the bar is on the screen.
+    drawn: Arc<AtomicBool>,
     following: parking_lot::Mutex<Option<Following>>,
 }
 
@@ -52,6 +58,7 @@ impl Display {
             bar,
             describe,
             plain_lines,
+            drawn: Arc::default(),
             following: parking_lot::Mutex::new(None),
         }
     }
@@ -61,7 +68,12 @@ impl Display {
         let shown = progress.clone();
         let task = match self.plain_lines {
             true => tokio::spawn(print_lines(shown, self.describe)),
-            false => tokio::spawn(draw(self.bar.clone(), shown, self.describe)),
+            false => tokio::spawn(draw(
+                self.bar.clone(),
+                Arc::clone(&self.drawn),
+                shown,
+                self.describe,
+            )),
         };
         let task = task.abort_handle();
         *self.following.lock() = Some(Following { progress, task });
@@ -74,11 +86,25 @@ impl Display {
         latest.unwrap_or_default()
     }
 
+    /// Takes the bar off the screen after Ctrl-C. The terminal may have shown it as `^C`: behind the
+    /// bar, which fills its line, so on the line below; or where no bar is, behind whatever was
+    /// printed last.
+    pub fn interrupted(&self) {
+        if stderr().is_terminal() && terminal::echoes() {
+            match self.drawn.load(Ordering::Relaxed) {
+                true => eprint!("\r\x1b[2K\x1b[1A"),
+                false => eprintln!(),
+            }
+        }
+        self.clear();
+    }
+
     /// Takes the bar off the screen for good.
     pub fn clear(&self) {
         if let Some(following) = self.following.lock().as_ref() {
             following.task.abort();
             self.bar.finish_and_clear();
+            self.drawn.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -91,11 +117,13 @@ impl Drop for Display {
 
 async fn draw(
     bar: ProgressBar,
+    drawn: Arc<AtomicBool>,
     mut progress: watch::Receiver<Progress>,
     describe: fn(&Progress, Duration) -> String,
 ) {
     tokio::time::sleep(PATIENCE).await;
     bar.enable_steady_tick(TICK);
+    drawn.store(true, Ordering::Relaxed);
     loop {
         {
             let now = progress.borrow_and_update();

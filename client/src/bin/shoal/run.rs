@@ -7,6 +7,7 @@ use futures::TryStreamExt;
 use shoal_client::{Client, ClientError, Outcome, RowStream, Statement};
 
 use crate::error::CliError;
+use crate::lexer::{Kind, tokens};
 use crate::output::{Format, Sink, writer};
 use crate::progress::Display;
 
@@ -79,7 +80,13 @@ pub async fn follow<T>(
     display: Display,
     finish: impl AsyncFnOnce(Outcome, &Display) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
-    let statement = unless_interrupted(client.start(sql)).await??;
+    let statement = match unless_interrupted(client.start(sql)).await {
+        Ok(started) => started?,
+        Err(interrupted) => {
+            display.interrupted();
+            return Err(interrupted);
+        }
+    };
     let canceller = statement.canceller();
     let work = async {
         display.follow(statement.progress());
@@ -89,7 +96,7 @@ pub async fn follow<T>(
     match unless_interrupted(work).await {
         Ok(result) => result,
         Err(interrupted) => {
-            display.clear();
+            display.interrupted();
             match tokio::time::timeout(CANCEL_PATIENCE, canceller.cancel()).await {
                 Ok(Ok(()) | Err(ClientError::Cancelled)) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "the server did not cancel"),
@@ -108,8 +115,43 @@ async fn unless_interrupted<T>(work: impl Future<Output = T>) -> Result<T, CliEr
     }
 }
 
+/// What to say of an update that changed `rows`.
+pub fn effect(sql: &str, rows: Option<u64>) -> String {
+    let tokens = tokens(sql);
+    let first = tokens.iter().find(|token| token.kind == Kind::Word);
+    let verb = first.map_or(String::new(), |word| sql[word.span.clone()].to_uppercase());
+    let changes_rows = ["COPY", "DELETE", "INSERT", "MERGE", "UPDATE"].contains(&verb.as_str());
+    match rows {
+        Some(rows) if rows > 0 || changes_rows => format!("{} affected", counted(rows, "row")),
+        _ => "done".to_owned(),
+    }
+}
+
 /// "1 row", "7 rows".
 pub fn counted(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_statements_that_change_rows_tell_of_none() {
+        assert_eq!(
+            effect("insert into t values (1)", Some(1)),
+            "1 row affected"
+        );
+        assert_eq!(
+            effect("/* a */ INSERT INTO t SELECT", Some(0)),
+            "0 rows affected"
+        );
+        assert_eq!(effect("CREATE TABLE t (a INT)", Some(0)), "done");
+        assert_eq!(
+            effect("CREATE TABLE t AS SELECT", Some(7)),
+            "7 rows affected"
+        );
+        assert_eq!(effect("", None), "done");
+    }
 }

@@ -10,7 +10,7 @@ use crate::connect::connect;
 use crate::error::CliError;
 use crate::lexer::{Piece, split};
 use crate::output::Sink;
-use crate::run::{Printer, Ran, counted};
+use crate::run::{Printer, Ran, effect};
 
 /// Runs the statements in order and stops at the first that fails.
 pub async fn sql(args: &SqlArgs) -> Result<(), CliError> {
@@ -50,10 +50,7 @@ async fn run_all(client: &Client, text: &str, printer: &mut Printer) -> Result<(
             })?;
         if let Ran::Affected(rows) = ran {
             // Not part of the result, which may go to a program.
-            match rows {
-                Some(rows) => eprintln!("{} affected", counted(rows, "row")),
-                None => eprintln!("done"),
-            }
+            eprintln!("{}", effect(sql, rows));
         }
     }
     Ok(())

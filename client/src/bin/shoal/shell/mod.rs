@@ -21,7 +21,8 @@ use crate::connect::connect;
 use crate::error::CliError;
 use crate::lexer::split;
 use crate::output::{Format, Sink};
-use crate::run::{Printer, Ran, counted};
+use crate::run::{Printer, Ran, counted, effect};
+use crate::terminal::EchoOff;
 use commands::Command;
 use names::Names;
 
@@ -117,20 +118,16 @@ impl Shell<'_> {
     /// Runs one statement and says what came of it; whether it succeeded.
     async fn run(&mut self, sql: &str) -> bool {
         let start = Instant::now();
+        let _echo_off = EchoOff::new();
         let ran = self.printer.run(&self.client, sql).await;
         let flushed = self.printer.sink.flush();
         let result = match (ran, flushed) {
             (Ok(Ran::Rows(rows)), Ok(())) => counted(rows, "row"),
             (Ok(Ran::Affected(rows)), Ok(())) => {
                 self.refresh_names();
-                rows.map_or("done".into(), |rows| {
-                    format!("{} affected", counted(rows, "row"))
-                })
+                effect(sql, rows)
             }
-            (Err(CliError::Interrupted), _) => {
-                println!(); // The terminal has shown ^C.
-                "cancelled".into()
-            }
+            (Err(CliError::Interrupted), _) => "cancelled".into(),
             (Err(error), _) => {
                 eprintln!("error: {error}");
                 if let CliError::Client(ClientError::Unauthenticated(_)) = error {
