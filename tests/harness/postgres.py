@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from .process import Process, free_port
+from .process import Process, free_port, wait_until
 
 
 def _program(name: str) -> str:
@@ -41,7 +41,16 @@ class Postgres:
         options = [part for setting in settings for part in ("-c", setting)]
         self._process = Process([_program("postgres"), "-D", data, *options], folder, "postgres", user=user)
         self._process.wait_for_port(self.port)
+        # The port opens before the database has started up.
+        wait_until("PostgreSQL takes logins", self._takes_logins, 60)
         self._made = 0
+
+    def _takes_logins(self) -> bool:
+        try:
+            psycopg.connect(self.url("postgres")).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def url(self, database: str) -> str:
         return f"postgres://shoal:secret-of-tests@127.0.0.1:{self.port}/{database}"
