@@ -85,12 +85,8 @@ fn map_fits(from: &DataType, to: &DataType) -> Option<Result<(), String>> {
     let (DataType::Struct(from), DataType::Struct(to)) = (from.data_type(), to.data_type()) else {
         return None;
     };
-    let pairs = from.iter().zip(to.iter());
-    Some(
-        pairs
-            .map(|(from, to)| fits(from.data_type(), to.data_type()))
-            .collect(),
-    )
+    let mut pairs = from.iter().zip(to.iter());
+    Some(pairs.try_for_each(|(from, to)| fits(from.data_type(), to.data_type())))
 }
 
 /// The type of a list's items.

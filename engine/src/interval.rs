@@ -37,10 +37,10 @@ pub(crate) fn product(expr: &Expr) -> Option<Expr> {
 /// `INTERVAL '2 hours'`, `INTERVAL '2' HOUR` and `INTERVAL 2 HOURS` are (2, "hour").
 fn count_and_unit(interval: &Interval) -> Option<(i64, String)> {
     let text = match interval.value.as_ref() {
-        Expr::Value(ValueWithSpan { value, .. }) => match value {
-            Value::SingleQuotedString(text) | Value::Number(text, _) => text.as_str(),
-            _ => return None,
-        },
+        Expr::Value(ValueWithSpan {
+            value: Value::SingleQuotedString(text) | Value::Number(text, _),
+            ..
+        }) => text.as_str(),
         _ => return None,
     };
     let (count, unit) = match &interval.leading_field {

@@ -379,7 +379,7 @@ mod tests {
             ),
         ] {
             let mut query = query(sql);
-            match_columns(&mut query, &[schema.clone()]);
+            match_columns(&mut query, std::slice::from_ref(&schema));
             assert_eq!(query.to_string(), named);
         }
     }

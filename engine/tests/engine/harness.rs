@@ -148,6 +148,7 @@ pub async fn execute(planned: Planned) -> Result<Outcome, EngineError> {
             CommandOutput::Rows(batches) => Outcome::Rows(batches),
             CommandOutput::Affected(rows) => Outcome::Affected(rows),
         }),
+        Planned::CopyImages(copy) => panic!("the scheduler conducts COPY INTO {}", copy.table),
     }
 }
 
