@@ -76,6 +76,9 @@ fn print(rows: &RecordBatch, sink: &Sink) -> Result<(), CliError> {
     table.finish()
 }
 
+/// Prints a number.
+type Printer = fn(f64) -> String;
+
 /// `rows` with sizes in binary units and times to a tenth of a second.
 fn readable(rows: &RecordBatch) -> Result<RecordBatch, CliError> {
     let mut fields = Vec::new();
@@ -87,7 +90,7 @@ fn readable(rows: &RecordBatch) -> Result<RecordBatch, CliError> {
             false => Arc::clone(column),
         };
         let numbers = numbers.as_primitive_opt::<Float64Type>();
-        let (name, text): (&str, Option<fn(f64) -> String>) = match field.name().as_str() {
+        let (name, text): (&str, Option<Printer>) = match field.name().as_str() {
             name if name.ends_with("_bytes") => (
                 name.trim_end_matches("_bytes"),
                 Some(|bytes| HumanBytes(bytes as u64).to_string()),

@@ -164,7 +164,7 @@ impl Completer for NameCompleter {
 /// What may stand in place of the word at the end of `before`; `line` is all that is typed.
 fn suggestions(names: &Names, before: &str, line: &str) -> Vec<Suggestion> {
     let typed = tokens(before);
-    if typed.last().is_some_and(|token| in_text(token)) {
+    if typed.last().is_some_and(in_text) {
         return Vec::new();
     }
     let start = before
