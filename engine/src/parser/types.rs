@@ -15,7 +15,7 @@
 //! | DATE | Date32 |
 //! | TIMESTAMP, TIMESTAMP_LTZ | Timestamp(µs, UTC) |
 //! | TIMESTAMP_NTZ | Timestamp(µs) |
-//! | ARRAY<T>, MAP<K, V>, STRUCT<a: T, …> | List, Map, Struct |
+//! | `ARRAY<T>`, `MAP<K, V>`, `STRUCT<a: T, …>` | List, Map, Struct |
 
 use std::fmt::Write as _;
 use std::sync::Arc;
