@@ -31,9 +31,10 @@ PARTITIONED BY (date_partition STRING);
 
 INSERT OVERWRITE curated.analytics
 WITH photos AS (
-    SELECT id, filename LIKE '%-01.%' AS is_example, split_part(filename, '-', 1) AS subject,
-           feature_vector, features.date_partition
-    FROM processed.features JOIN raw.images ON id = image_id
+    SELECT id, filename LIKE '%-01.%' AS is_example,
+           regexp_replace(filename, '.*/|-01.*', '', 'g') AS subject,
+           feature_vector, images.date_partition
+    FROM raw.images JOIN processed.features ON id = image_id
 ),
 pairs AS (
     SELECT photo.id, photo.date_partition, example.subject,

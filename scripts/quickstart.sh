@@ -30,15 +30,16 @@ fi
 
 say "2. Take in the photos: shoal ingest images examples/photos"
 "$shoal" ingest images examples/photos
-show "SELECT filename, mime_type, size, metadata['width'] AS width, metadata['height'] AS height
-FROM raw.images ORDER BY filename LIMIT 8"
-show "SELECT * FROM raw.images_rejected"
+show "SELECT regexp_replace(filename, '.*/', '') AS photo, mime_type, metadata.width, metadata.height, size
+FROM raw.images ORDER BY photo LIMIT 8"
+show "SELECT regexp_replace(filename, '.*/', '') AS file, reason, detail
+FROM raw.images_rejected ORDER BY file"
 
 say "3. Compute features and find the nearest neighbors: shoal sql -f examples/quickstart.sql"
 "$shoal" sql -f examples/quickstart.sql
-show "SELECT filename, classification AS looks_like, round(confidence, 3) AS similarity
+show "SELECT regexp_replace(filename, '.*/', '') AS photo, classification AS looks_like, round(confidence, 3) AS similarity
 FROM curated.analytics JOIN raw.images ON id = image_id
-ORDER BY filename"
+ORDER BY photo"
 
 say "Done. The tables are Delta tables below data/quickstart. To go on:"
 cat <<NEXT
