@@ -37,9 +37,10 @@ def iceberg(request, tmp_path):
 
 @pytest.fixture
 def both(start, iceberg):
-    """A cluster with the catalog attached as `ice`, and PyIceberg's view of it."""
+    """A cluster with the catalog attached as `ice`, which runs everything on executors, and
+    PyIceberg's view of the catalog."""
     attach, catalog = iceberg
-    return start("cluster", {"catalog": {"attach": [attach]}}), catalog
+    return start("cluster", {"catalog": {"attach": [attach]}, "query": {"placement": "distributed"}}), catalog
 
 
 def test_pyiceberg_reads_what_shoal_wrote(both):
