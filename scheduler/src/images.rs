@@ -36,7 +36,7 @@ const IMAGE_COLUMNS: &str = "id STRING, filename STRING, content BINARY, mime_ty
      created_at TIMESTAMP, metadata STRUCT<width: INT, height: INT, channels: INT, format: STRING>, \
      ingestion_time TIMESTAMP";
 /// Columns of the table of rejected objects.
-const REJECTED_COLUMNS: &str = "filename STRING, size BIGINT, created_at TIMESTAMP, reason STRING, \
+const REJECTED_COLUMNS: &str = "path STRING, size BIGINT, created_at TIMESTAMP, reason STRING, \
      detail STRING, ingestion_time TIMESTAMP";
 
 impl Statements {
@@ -176,15 +176,15 @@ impl Copy {
         chunk: &[ImageObject],
     ) -> Result<u64> {
         let columns = [
-            "id",
-            "filename",
-            "content",
-            "mime_type",
-            "size",
-            "created_at",
-            "metadata",
+            col("id"),
+            col("filename"),
+            col("content"),
+            col("mime_type"),
+            col("size"),
+            col("created_at"),
+            col("metadata"),
         ];
-        let rows = self.rows(chunk.to_vec(), col("reason").is_null(), &columns)?;
+        let rows = self.rows(chunk.to_vec(), col("reason").is_null(), columns)?;
         let write = session.plan_append(&self.images, rows).await?;
         statements.write(query, write).await
     }
@@ -196,18 +196,24 @@ impl Copy {
         query: &RunningQuery,
         objects: Vec<ImageObject>,
     ) -> Result<u64> {
-        let columns = ["filename", "size", "created_at", "reason", "detail"];
-        let rows = self.rows(objects, col("reason").is_not_null(), &columns)?;
+        let columns = [
+            col("filename").alias("path"),
+            col("size"),
+            col("created_at"),
+            col("reason"),
+            col("detail"),
+        ];
+        let rows = self.rows(objects, col("reason").is_not_null(), columns)?;
         let write = session.plan_append(&self.rejected, rows).await?;
         statements.write(query, write).await
     }
 
     /// The objects as rows of a table, those for which the condition is true.
-    fn rows(
+    fn rows<const N: usize>(
         &self,
         objects: Vec<ImageObject>,
         condition: Expr,
-        columns: &[&str],
+        columns: [Expr; N],
     ) -> Result<LogicalPlan> {
         let files = ImageFiles::new(self.source.clone(), objects, self.limits);
         let now = ScalarValue::TimestampMicrosecond(
@@ -215,7 +221,7 @@ impl Copy {
             Some("UTC".into()),
         );
         let today = self.started.format("%Y-%m-%d").to_string();
-        let mut selected: Vec<Expr> = columns.iter().map(|name| col(*name)).collect();
+        let mut selected = columns.to_vec();
         selected.push(lit(now).alias("ingestion_time"));
         selected.push(lit(today).alias("date_partition"));
         LogicalPlanBuilder::scan("objects", provider_as_source(Arc::new(files)), None)
@@ -256,7 +262,7 @@ async fn known(
 ) -> Result<HashSet<u128>> {
     let sql = format!(
         "SELECT filename, size, created_at FROM {} UNION ALL \
-         SELECT filename, size, created_at FROM {} WHERE reason <> '{UNREADABLE}'",
+         SELECT path, size, created_at FROM {} WHERE reason <> '{UNREADABLE}'",
         images.to_sql(),
         rejected.to_sql()
     );

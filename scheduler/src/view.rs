@@ -131,5 +131,9 @@ fn micros(time: SystemTime) -> i64 {
 }
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> ClusterResult<RecordBatch> {
-    RecordBatch::try_from_iter(columns).map_err(|error| error.to_string())
+    // All columns may hold NULL, so that the schema does not depend on what is there.
+    let columns = columns
+        .into_iter()
+        .map(|(name, column)| (name, column, true));
+    RecordBatch::try_from_iter_with_nullable(columns).map_err(|error| error.to_string())
 }

@@ -22,7 +22,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 use shoal_udfs::{
     error::ImageError,
-    probe::{ImageInfo, Limits, probe},
+    probe::{Format, ImageInfo, Limits, probe},
 };
 
 /// Reason code of an object that its store would not give: it may be readable next time.
@@ -135,7 +135,7 @@ impl FileOpener for ImageOpener {
             } else {
                 match read(store.as_ref(), &object.location).await {
                     Ok(content) => match probe(&content, &limits) {
-                        Ok(info) => Seen::Picture(info, content),
+                        Ok(info) => Seen::picture(&object.location, info, content),
                         Err(error) => Seen::refused(&error),
                     },
                     Err(error) => Seen::Refused {
@@ -155,6 +155,19 @@ async fn read(store: &dyn ObjectStore, path: &Path) -> object_store::Result<Byte
     store.get(path).await?.bytes().await
 }
 
+/// The format that a file's extension stands for.
+fn claimed_format(path: &Path) -> Option<Format> {
+    match path.extension()?.to_ascii_lowercase().as_str() {
+        "jpg" | "jpeg" | "jpe" | "jfif" => Some(Format::Jpeg),
+        "png" => Some(Format::Png),
+        "tif" | "tiff" => Some(Format::Tiff),
+        "gif" => Some(Format::Gif),
+        "webp" => Some(Format::WebP),
+        "bmp" | "dib" => Some(Format::Bmp),
+        _ => None,
+    }
+}
+
 enum Seen {
     Picture(ImageInfo, Bytes),
     Refused {
@@ -164,6 +177,20 @@ enum Seen {
 }
 
 impl Seen {
+    /// A picture, unless its name claims another format than its content has.
+    fn picture(path: &Path, info: ImageInfo, content: Bytes) -> Self {
+        match claimed_format(path) {
+            Some(claimed) if claimed != info.format => Seen::Refused {
+                reason: "disguised",
+                detail: format!(
+                    "the name says {claimed}, but the content is {}; rename the file",
+                    info.format
+                ),
+            },
+            _ => Seen::Picture(info, content),
+        }
+    }
+
     fn refused(error: &ImageError) -> Self {
         Seen::Refused {
             reason: error.code(),
