@@ -32,7 +32,7 @@ say "2. Take in the photos: shoal ingest images examples/photos"
 "$shoal" ingest images examples/photos
 show "SELECT regexp_replace(filename, '.*/', '') AS photo, mime_type, metadata.width, metadata.height, size
 FROM raw.images ORDER BY photo LIMIT 8"
-show "SELECT regexp_replace(filename, '.*/', '') AS file, reason, detail
+show "SELECT regexp_replace(path, '.*/', '') AS file, reason, detail
 FROM raw.images_rejected ORDER BY file"
 
 say "3. Compute features and find the nearest neighbors: shoal sql -f examples/quickstart.sql"

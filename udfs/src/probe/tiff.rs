@@ -35,6 +35,13 @@ pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
         let entry = Entry::read(&file, content, start).ok_or_else(cut)?;
         tags.keep(entry);
     }
+    // Behind the entries stands where the next directory is.
+    usize::try_from(count)
+        .ok()
+        .and_then(|count| count.checked_mul(file.entry_bytes))
+        .and_then(|skip| skip.checked_add(directory)?.checked_add(file.count_bytes))
+        .and_then(|next| bytes_at(content, next, file.offset_bytes))
+        .ok_or_else(cut)?;
 
     let first = |entry: Option<Entry>| entry.and_then(|e| e.values(&file, content)?.next());
     let required = |entry: Option<Entry>, name: &str| {
@@ -135,26 +142,34 @@ struct Entry {
 impl Entry {
     fn read(file: &Layout, content: &[u8], start: usize) -> Option<Self> {
         let tag = file.uint(content, start, 2)?;
-        let width = match file.uint(content, start.checked_add(2)?, 2)? {
-            1 => 1,
-            3 => 2,
-            4 => 4,
-            16 => 8,
-            _ => 0,
+        // TIFF 6.0, "Types"; 16 to 18 are BigTIFF's. A type that is not known has no size.
+        let (size, unsigned) = match file.uint(content, start.checked_add(2)?, 2)? {
+            1 => (1, true),
+            2 | 6 | 7 => (1, false),
+            3 => (2, true),
+            8 => (2, false),
+            4 => (4, true),
+            9 | 11 | 13 => (4, false),
+            16 => (8, true),
+            5 | 10 | 12 | 17 | 18 => (8, false),
+            _ => (0, false),
         };
         let count_at = start.checked_add(4)?;
         let count = usize::try_from(file.uint(content, count_at, file.offset_bytes)?).ok()?;
         let inline_at = count_at.checked_add(file.offset_bytes)?;
         // Values that fit into the offset field stand in its place.
-        let values_at = if count.saturating_mul(width) <= file.offset_bytes {
+        let bytes = count.checked_mul(size)?;
+        let values_at = if bytes <= file.offset_bytes {
             bytes_at(content, inline_at, file.offset_bytes)?;
             inline_at
         } else {
-            file.offset_at(content, inline_at)?
+            let values_at = file.offset_at(content, inline_at)?;
+            bytes_at(content, values_at, bytes)?;
+            values_at
         };
         Some(Self {
             tag,
-            width,
+            width: if unsigned { size } else { 0 },
             count,
             values_at,
         })
