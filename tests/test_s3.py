@@ -3,6 +3,7 @@
 import deltalake
 import pyarrow.fs
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 
 
 @pytest.fixture(params=["serve", "cluster"])
@@ -32,6 +33,26 @@ def test_tables_live_in_the_bucket(on_s3, minio):
     on_s3.run("DROP TABLE processed.t PURGE")
     left = minio.files.get_file_info(
         pyarrow.fs.FileSelector(f"{on_s3.bucket}/processed/t", allow_not_found=True, recursive=True))
+    assert [entry.path for entry in left if entry.is_file] == []
+
+
+def test_iceberg_tables_live_in_the_bucket_too(on_s3, minio):
+    on_s3.run("CREATE TABLE processed.odd (id BIGINT, name STRING) USING ICEBERG PARTITIONED BY (name)",
+              "INSERT INTO processed.odd VALUES (1, 'a/b c%2F'), (2, 'ä=#?'), (3, ''), (4, NULL)",
+              "CREATE TABLE processed.copied USING ICEBERG AS SELECT * FROM processed.odd")
+    path = on_s3.settings["catalog"]["url"].removeprefix("sqlite://")
+    catalog = SqlCatalog("lake", uri=f"sqlite:///{path}", **minio.iceberg_options())
+    for name in ("odd", "copied"):
+        rows = catalog.load_table(f"processed.{name}").scan().to_arrow().sort_by("id").to_pylist()
+        assert [row["name"] for row in rows] == ["a/b c%2F", "ä=#?", "", None], name
+        assert on_s3.rows(f"SELECT id FROM processed.{name} WHERE name = 'a/b c%2F'") == [(1,)]
+    table = catalog.load_table("processed.odd")
+    table.append(table.scan(row_filter="id < 3").to_arrow())
+    assert on_s3.rows("SELECT name, count(*) FROM processed.odd WHERE id < 3 GROUP BY name ORDER BY name") == [
+        ("a/b c%2F", 2), ("ä=#?", 2)]
+    on_s3.run("DROP TABLE processed.odd PURGE")
+    left = minio.files.get_file_info(
+        pyarrow.fs.FileSelector(f"{on_s3.bucket}/processed/odd", allow_not_found=True, recursive=True))
     assert [entry.path for entry in left if entry.is_file] == []
 
 

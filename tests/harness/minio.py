@@ -49,5 +49,10 @@ class Minio:
         return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": KEY_ID,
                 "AWS_SECRET_ACCESS_KEY": KEY, "AWS_ALLOW_HTTP": "true"}
 
+    def iceberg_options(self) -> dict:
+        """The same for PyIceberg."""
+        return {"s3.endpoint": self.endpoint, "s3.region": "us-east-1", "s3.access-key-id": KEY_ID,
+                "s3.secret-access-key": KEY}
+
     def discard(self):
         self._process.discard()
