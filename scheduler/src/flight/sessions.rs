@@ -9,8 +9,9 @@
 //!
 //! Promises: a token or cookie of a session that has ended is refused, never answered from a fresh
 //! session, because there unqualified table names could mean other tables. A session belongs to one
-//! principal. Sessions end when closed, when unused for `flight.session_seconds`, and, if nothing
-//! but a connection leads to them, with that connection.
+//! principal. A session ends when closed; one that a handshake opened, when unused for
+//! `flight.session_seconds`; one that a connection opened, with that connection, or, where the client
+//! keeps cookies, when unused for that long after.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,6 +63,17 @@ impl ClientSession {
     /// Name of the principal.
     pub fn principal(&self) -> &str {
         &self.identity.principal.name
+    }
+
+    fn has_expired(&self, idle: Duration) -> bool {
+        let unused = self.used.lock().elapsed() >= idle;
+        match self.key {
+            Key::Token(_) => unused,
+            Key::Cookie(_) | Key::Connection(..) => {
+                let kept = self.cookie_kept.load(Ordering::Relaxed);
+                self.connection.ended.is_cancelled() && (unused || !kept)
+            }
+        }
     }
 
     /// Whether results keep Arrow's view types, which older clients cannot read.
@@ -181,24 +193,17 @@ impl Sessions {
             .retain(|_, other| !std::ptr::eq(Arc::as_ptr(other), client));
     }
 
-    /// Forgets sessions that are unused, and those whose connection was all that led to them.
+    /// Forgets sessions that have expired.
     pub fn sweep(&self) {
-        self.open.retain(|_, client| {
-            let reachable = matches!(client.key, Key::Token(_))
-                || client.cookie_kept.load(Ordering::Relaxed)
-                || !client.connection.ended.is_cancelled();
-            reachable && client.used.lock().elapsed() < self.idle
-        });
+        self.open.retain(|_, client| !client.has_expired(self.idle));
     }
 
     fn find(&self, key: &Key) -> Option<Arc<ClientSession>> {
         let client = Arc::clone(&*self.open.get(key)?);
-        let mut used = client.used.lock();
-        if used.elapsed() >= self.idle {
+        if client.has_expired(self.idle) {
             return None;
         }
-        *used = Instant::now();
-        drop(used);
+        *client.used.lock() = Instant::now();
         Some(client)
     }
 

@@ -307,6 +307,20 @@ mod tests {
     }
 
     #[test]
+    fn every_function_listed_exists() {
+        let state = datafusion::prelude::SessionContext::new().state();
+        let lists = [
+            NUMERIC_FUNCTIONS,
+            STRING_FUNCTIONS,
+            SYSTEM_FUNCTIONS,
+            DATETIME_FUNCTIONS,
+        ];
+        for name in lists.concat() {
+            assert!(state.scalar_functions().contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
     fn only_the_items_asked_for_are_returned() {
         let name = SqlInfo::FlightSqlServerName as u32;
         let batch = sql_info().unwrap().record_batch([name]).unwrap();
