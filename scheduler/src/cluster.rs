@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ballista_core::JobId;
+use ballista_core::config::BALLISTA_CLIENT_IO_RETRY_WAIT_TIME_MS;
 use ballista_core::error::BallistaError;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::serde::protobuf::executor_metric::Metric;
@@ -17,6 +18,7 @@ use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
 use ballista_core::serde::protobuf::{JobStatus, job_status};
 use ballista_core::serde::scheduler::ExecutorMetadata;
 use ballista_core::utils::default_session_builder;
+use ballista_scheduler::cluster::memory::InMemoryJobState;
 use ballista_scheduler::cluster::{BallistaCluster, JobState};
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::create_scheduler;
@@ -37,12 +39,16 @@ use tracing::{info, warn};
 use crate::error::StartError;
 use crate::executor_service::ExecutorService;
 use crate::stages::Stages;
+use crate::vcores::CountedVcores;
 
 /// Largest message to and from executors. A launch message that does not fit costs the executor
 /// its place in the cluster, so the limit is far above any plan.
 pub(crate) const MAX_MESSAGE_BYTES: u32 = 256 << 20;
 /// How long a finished job's stages and metrics can still be looked at.
 const KEEP_FINISHED_SECONDS: u64 = 60;
+/// Pause before a task tries again to read from an executor: a lost one does not come back, and
+/// the job is started over.
+const READ_RETRY_MILLIS: u64 = 200;
 /// Pause between two looks at whether executors still listen.
 const LIVENESS_INTERVAL: Duration = Duration::from_secs(1);
 /// An executor that takes longer to accept a connection is left to the heartbeat timeout.
@@ -106,12 +112,12 @@ impl Cluster {
             override_physical_codec: Some(shoal_lake::codec()),
             ..SchedulerConfig::default()
         };
-        let state = BallistaCluster::new_memory(
+        let jobs: Arc<dyn JobState> = Arc::new(InMemoryJobState::new(
             config.scheduler_id.clone(),
             Arc::new(default_session_builder),
             Arc::new(job_config),
-        );
-        let jobs = state.job_state();
+        ));
+        let state = BallistaCluster::new(Arc::new(CountedVcores::default()), Arc::clone(&jobs));
         let ballista = create_scheduler(state, Arc::new(config)).await?;
         Ok(Self { ballista, jobs })
     }
@@ -206,8 +212,9 @@ impl Cluster {
             // Not set by the user.
             config = config.with_target_partitions(self.vcores().await.max(1));
         }
-        *state.config_mut() =
-            config.with_ballista_grpc_client_max_message_size(MAX_MESSAGE_BYTES as usize);
+        *state.config_mut() = config
+            .with_ballista_grpc_client_max_message_size(MAX_MESSAGE_BYTES as usize)
+            .set_u64(BALLISTA_CLIENT_IO_RETRY_WAIT_TIME_MS, READ_RETRY_MILLIS);
         Arc::new(SessionContext::new_with_state(state))
     }
 

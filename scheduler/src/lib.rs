@@ -25,6 +25,7 @@ mod run;
 mod stages;
 mod statement;
 mod statements;
+mod vcores;
 mod view;
 
 pub use error::{Result, StartError, StatementError};

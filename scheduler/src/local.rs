@@ -9,6 +9,7 @@ use std::sync::Arc;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use shoal_config::QuerySettings;
@@ -16,6 +17,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::StartError;
+
+/// Batches computed before they are asked for.
+const BATCHES_AHEAD: usize = 1;
 
 /// Threads and places for statements that run inside the scheduler.
 pub(crate) struct Local {
@@ -65,7 +69,9 @@ impl Local {
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
         let state = context.state();
         let plan = state.create_physical_plan(plan).await?;
-        let rows = execute_stream(plan, state.task_ctx())?;
+        // Computed in a task of its own: some operators do not come up for air, and whoever waits
+        // for the rows must be able to give up.
+        let rows = spawn_buffered(execute_stream(plan, state.task_ctx())?, BATCHES_AHEAD);
         Ok(LocalRows {
             rows,
             _place: place,

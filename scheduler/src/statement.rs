@@ -4,19 +4,6 @@
 //! to [`Statements`](crate::Statements), and gets back an [`Execution`]: a schema, a stream of
 //! rows and a view of its progress. It never sees an executor, a plan or a job.
 //!
-//! ```ignore
-//! impl Statements {                       // cheap to clone
-//!     async fn prepare(&self, session: &Arc<Session>, sql: &str) -> Result<PreparedStatement>;
-//!     // `parameters`: columns in the order of the placeholders. A query takes one row; an update
-//!     // runs once per row, and its counts add up. `None` where there are no placeholders.
-//!     async fn execute(&self, session: &Arc<Session>, sql: &str, parameters: Option<RecordBatch>) -> Result<Execution>;
-//!     async fn ingest(&self, session: &Arc<Session>, target: IngestTarget, rows: SendableRecordBatchStream) -> Result<i64>;
-//!     fn cancel(&self, query: &QueryId) -> bool;   // whether it was running
-//!     fn engine(&self) -> &Arc<Engine>;            // sessions and metadata
-//! }
-//! // flight::serve(statements, settings, listener, shutdown: CancellationToken)
-//! ```
-//!
 //! Promises:
 //! - dropping [`Execution::rows`] before its end cancels the query and frees what it held;
 //! - the stream always ends: in its last batch, or in an error that names the cause;
@@ -190,7 +177,7 @@ impl QueryState {
 /// Progress of one stage of a distributed statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StageProgress {
-    /// Stage number, counted from 1 in the order of planning.
+    /// Stage number, in the order of planning.
     pub id: usize,
     /// Partitions the stage works through.
     pub tasks: usize,
