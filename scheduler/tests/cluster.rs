@@ -146,7 +146,10 @@ impl Cluster {
         }
         for folder in ["work", "spill"] {
             let left = std::fs::read_dir(self.dir.path().join(folder)).unwrap();
-            assert_eq!(left.count(), 0, "files left in {folder}");
+            let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            // The test's session still holds the scheduler's own spill folder, which DataFusion names.
+            let left: Vec<String> = left.filter(|n| !n.starts_with("datafusion-")).collect();
+            assert!(left.is_empty(), "left in {folder}: {left:?}");
         }
     }
 }
@@ -274,9 +277,15 @@ async fn a_client_that_goes_away_frees_the_executors() {
         cluster.used_vcores(&session).await > 0
     })
     .await;
-    assert!(!progress.snapshot().stages.is_empty());
+    eventually("its stages are known", async || {
+        !progress.snapshot().stages.is_empty()
+    })
+    .await;
     drop(execution);
-    assert_eq!(progress.snapshot().state, QueryState::Cancelled);
+    eventually("the query counts as cancelled", async || {
+        progress.snapshot().state == QueryState::Cancelled
+    })
+    .await;
     eventually("the executors are free", async || {
         cluster.used_vcores(&session).await == 0
     })
