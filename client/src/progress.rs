@@ -22,7 +22,9 @@ pub struct Progress {
     pub state: String,
     /// The stages known so far; empty for statements that run in the scheduler.
     pub stages: Vec<Stage>,
-    /// Image ingest: objects looked at so far.
+    /// Image ingest: objects below the source.
+    pub total_files: Option<u64>,
+    /// Image ingest: objects done with so far.
     pub files: Option<u64>,
     /// Image ingest: bytes read so far.
     pub bytes: Option<u64>,

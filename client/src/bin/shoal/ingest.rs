@@ -3,8 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::{cast, sum};
+use arrow::datatypes::{DataType, UInt64Type};
+use futures::TryStreamExt;
 use indicatif::HumanBytes;
-use shoal_client::{Outcome, Progress};
+use shoal_client::Outcome;
 
 use crate::args::ImageArgs;
 use crate::connect::connect;
@@ -18,18 +22,13 @@ pub async fn images(args: &ImageArgs) -> Result<(), CliError> {
     let sql = statement(args)?;
     let client = connect(&args.server).await?;
     let start = Instant::now();
-    let done = follow(
-        &client,
-        &sql,
-        Display::ingest(),
-        async |outcome, display| {
-            let taken_in = match outcome {
-                Outcome::Affected(rows) => rows,
-                Outcome::Rows(_) => None,
-            };
-            Ok(summary(taken_in, &display.latest(), start.elapsed()))
-        },
-    )
+    let done = follow(&client, &sql, Display::ingest(), async |outcome, _| {
+        let Outcome::Rows(rows) = outcome else {
+            return Ok("done".to_owned());
+        };
+        let batches: Vec<RecordBatch> = rows.try_collect().await?;
+        Ok(summary(&batches, &args.into, start.elapsed()))
+    })
     .await;
     client.close().await;
     println!("{}", done?);
@@ -74,16 +73,74 @@ fn source(given: &str) -> Result<String, CliError> {
     }
 }
 
-/// What came of it, in a line or two.
-fn summary(taken_in: Option<u64>, progress: &Progress, elapsed: Duration) -> String {
-    let mut line = match taken_in {
-        Some(rows) => format!("{} taken in", counted(rows, "image")),
-        None => "done".to_owned(),
+/// What came of it, from the totals with which `COPY INTO` answers.
+fn summary(batches: &[RecordBatch], table: &str, elapsed: Duration) -> String {
+    let total = |name: &str| -> u64 {
+        let columns = batches
+            .iter()
+            .filter_map(|batch| batch.column_by_name(name));
+        let counts = columns.filter_map(|column| cast(column, &DataType::UInt64).ok());
+        counts
+            .filter_map(|counts| sum(counts.as_primitive::<UInt64Type>()))
+            .sum()
     };
-    if let Some(bytes) = progress.bytes {
-        let rate = bytes as f64 / elapsed.as_secs_f64().max(0.001);
-        line += &format!(", {} at {}/s", HumanBytes(bytes), HumanBytes(rate as u64));
+    let bytes = total("bytes");
+    let rate = bytes as f64 / elapsed.as_secs_f64().max(0.001);
+    let mut text = format!(
+        "{} taken in, {} rejected, {} unchanged; {} in {:.1} s ({}/s)",
+        counted(total("ingested"), "image"),
+        total("rejected"),
+        total("unchanged"),
+        HumanBytes(bytes),
+        elapsed.as_secs_f64(),
+        HumanBytes(rate as u64)
+    );
+    if total("rejected") > 0 {
+        text += &format!("\nwhy: SELECT filename, reason, detail FROM {table}_rejected");
     }
-    line += &format!(" ({:.1} s)", elapsed.as_secs_f64());
-    line
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, Int64Array};
+    use std::sync::Arc;
+
+    #[test]
+    fn the_summary_counts_and_says_where_the_reasons_are() {
+        let count = |n: i64| Arc::new(Int64Array::from(vec![n])) as ArrayRef;
+        let totals = RecordBatch::try_from_iter([
+            ("ingested", count(22)),
+            ("rejected", count(4)),
+            ("unchanged", count(0)),
+            ("bytes", count(3 << 20)),
+        ])
+        .unwrap();
+        assert_eq!(
+            summary(&[totals], "raw.images", Duration::from_secs(2)),
+            "22 images taken in, 4 rejected, 0 unchanged; 3.00 MiB in 2.0 s (1.50 MiB/s)\n\
+             why: SELECT filename, reason, detail FROM raw.images_rejected"
+        );
+    }
+
+    #[test]
+    fn a_target_that_is_no_table_name_is_refused() {
+        let args = |into: &str| ImageArgs {
+            source: "s3://bucket/it's".into(),
+            into: into.into(),
+            server: crate::args::ServerArgs {
+                url: String::new(),
+                user: None,
+                token: None,
+            },
+        };
+        assert_eq!(
+            statement(&args("raw.`my images`")).unwrap(),
+            "COPY INTO raw.`my images` FROM 's3://bucket/it''s' FILEFORMAT = IMAGE"
+        );
+        for into in ["", "raw.images; DROP TABLE x", "a b", "`a"] {
+            assert!(statement(&args(into)).is_err(), "{into}");
+        }
+    }
 }

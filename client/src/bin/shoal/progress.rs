@@ -28,12 +28,7 @@ pub struct Display {
     plain_lines: bool,
     /// Whether the bar is on the screen.
     drawn: Arc<AtomicBool>,
-    following: parking_lot::Mutex<Option<Following>>,
-}
-
-struct Following {
-    progress: watch::Receiver<Progress>,
-    task: AbortHandle,
+    task: parking_lot::Mutex<Option<AbortHandle>>,
 }
 
 impl Display {
@@ -59,31 +54,20 @@ impl Display {
             describe,
             plain_lines,
             drawn: Arc::default(),
-            following: parking_lot::Mutex::new(None),
+            task: parking_lot::Mutex::new(None),
         }
     }
 
     /// Shows `progress` from now on.
     pub fn follow(&self, progress: watch::Receiver<Progress>) {
-        let shown = progress.clone();
         let task = match self.plain_lines {
-            true => tokio::spawn(print_lines(shown, self.describe)),
-            false => tokio::spawn(draw(
-                self.bar.clone(),
-                Arc::clone(&self.drawn),
-                shown,
-                self.describe,
-            )),
+            true => tokio::spawn(print_lines(progress, self.describe)),
+            false => {
+                let drawn = Arc::clone(&self.drawn);
+                tokio::spawn(draw(self.bar.clone(), drawn, progress, self.describe))
+            }
         };
-        let task = task.abort_handle();
-        *self.following.lock() = Some(Following { progress, task });
-    }
-
-    /// The last progress reported.
-    pub fn latest(&self) -> Progress {
-        let following = self.following.lock();
-        let latest = following.as_ref().map(|f| f.progress.borrow().clone());
-        latest.unwrap_or_default()
+        *self.task.lock() = Some(task.abort_handle());
     }
 
     /// Takes the bar off the screen after Ctrl-C. The terminal may have shown it as `^C`: behind the
@@ -101,8 +85,8 @@ impl Display {
 
     /// Takes the bar off the screen for good.
     pub fn clear(&self) {
-        if let Some(following) = self.following.lock().as_ref() {
-            following.task.abort();
+        if let Some(task) = self.task.lock().take() {
+            task.abort();
             self.bar.finish_and_clear();
             self.drawn.store(false, Ordering::Relaxed);
         }
@@ -127,11 +111,11 @@ async fn draw(
     loop {
         {
             let now = progress.borrow_and_update();
-            let (done, known) = now.tasks();
+            let (done, known) = share(&now);
             if known > 0 {
                 bar.set_style(style("{spinner} {elapsed} [{bar:24}] {msg}"));
-                bar.set_length(known as u64);
-                bar.set_position(done as u64);
+                bar.set_length(known);
+                bar.set_position(done);
             }
             bar.set_message(describe(&now, bar.elapsed()));
         }
@@ -159,6 +143,17 @@ fn style(template: &str) -> ProgressStyle {
         .progress_chars("=> ")
 }
 
+/// How much is done of how much: files where they are counted, otherwise tasks.
+fn share(progress: &Progress) -> (u64, u64) {
+    match (progress.files, progress.total_files) {
+        (Some(done), Some(all)) => (done, all),
+        _ => {
+            let (done, known) = progress.tasks();
+            (done as u64, known as u64)
+        }
+    }
+}
+
 fn describe_stages(progress: &Progress, _: Duration) -> String {
     let (done, known) = progress.tasks();
     if known == 0 {
@@ -177,11 +172,14 @@ fn describe_ingest(progress: &Progress, elapsed: Duration) -> String {
     let Some(files) = progress.files else {
         return describe_stages(progress, elapsed);
     };
+    let of_all = progress
+        .total_files
+        .map_or(String::new(), |all| format!("/{}", HumanCount(all)));
     let bytes = progress.bytes.unwrap_or_default();
     let rejects = progress.rejects.unwrap_or_default();
     let rate = bytes as f64 / elapsed.as_secs_f64().max(0.001);
     format!(
-        "{} files, {}, {} rejected, {}/s",
+        "{}{of_all} files, {}, {} rejected, {}/s",
         HumanCount(files),
         HumanBytes(bytes),
         HumanCount(rejects),
@@ -223,13 +221,15 @@ mod tests {
     fn ingest_shows_files_bytes_rejects_and_rate() {
         let progress = Progress {
             files: Some(1200),
+            total_files: Some(2000),
             bytes: Some(3 << 20),
             rejects: Some(2),
             ..Progress::default()
         };
+        assert_eq!(share(&progress), (1200, 2000));
         assert_eq!(
             describe_ingest(&progress, Duration::from_secs(3)),
-            "1,200 files, 3.00 MiB, 2 rejected, 1.00 MiB/s"
+            "1,200/2,000 files, 3.00 MiB, 2 rejected, 1.00 MiB/s"
         );
     }
 
