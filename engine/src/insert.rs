@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, SchemaRef};
 use datafusion::common::{Column, DFSchema, ParamValues, ScalarValue};
 use datafusion::execution::context::SessionState;
@@ -14,6 +15,7 @@ use shoal_lake::{CheckConstraint, GeneratedColumn, Snapshot, WriteMode, WriteSpe
 
 use crate::assign::assigned;
 use crate::error::{EngineError, Result};
+use crate::parameters::{typed_parameters, values_per_row};
 use crate::parser::Insert;
 use crate::plan::{bound, constant, optimized, table_expression};
 use crate::scope::{FullName, Relation, nearest};
@@ -26,6 +28,54 @@ pub(crate) async fn plan(
     insert: Insert,
     parameters: Option<ParamValues>,
 ) -> Result<WritePlan> {
+    let open = open(session, insert).await?;
+    let source = bound(open.source, parameters)?;
+    finish(
+        session,
+        open.state,
+        source,
+        open.rows,
+        open.snapshot,
+        open.mode,
+    )
+}
+
+/// Plans `INSERT INTO … VALUES` of a single row once for many rows of `parameters`, so that they
+/// are one commit. None for any other `INSERT`.
+pub(crate) async fn plan_many(
+    session: &Arc<Session>,
+    insert: Insert,
+    parameters: RecordBatch,
+) -> Result<Option<WritePlan>> {
+    if insert.overwrite {
+        return Ok(None);
+    }
+    let open = open(session, insert).await?;
+    let Some(source) = values_per_row(&open.source, parameters)? else {
+        return Ok(None);
+    };
+    let mut plan = finish(
+        session,
+        open.state,
+        source,
+        open.rows,
+        open.snapshot,
+        open.mode,
+    )?;
+    plan.local_only = true;
+    Ok(Some(plan))
+}
+
+/// An `INSERT` whose parameters are not bound yet.
+struct Open {
+    state: SessionState,
+    source: LogicalPlan,
+    rows: Rows,
+    snapshot: Arc<Snapshot>,
+    mode: WriteMode,
+}
+
+async fn open(session: &Arc<Session>, insert: Insert) -> Result<Open> {
     let scope = session.scope();
     let current = session.current();
     let name = current.table(&insert.name);
@@ -37,9 +87,15 @@ pub(crate) async fn plan(
         given: given_columns(&insert, &snapshot, &fixed, &source)?,
         fixed,
     };
-    let source = bound(typed_parameters(source, &rows)?, parameters)?;
+    let source = typed_parameters(source, &rows.given_fields())?;
     let mode = write_mode(&insert, &rows.fixed, &snapshot)?;
-    finish(session, state, source, rows, snapshot, mode)
+    Ok(Open {
+        state,
+        source,
+        rows,
+        snapshot,
+        mode,
+    })
 }
 
 /// Plans the insertion of `source`'s rows, whose columns go to the table's columns of the same name.
@@ -147,6 +203,13 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// The table's columns that the values go to, in their order.
+    fn given_fields(&self) -> Vec<Arc<Field>> {
+        let fields = self.columns.schema.fields();
+        let given = self.given.iter();
+        given.map(|position| fields[*position].clone()).collect()
+    }
+
     /// The rows with exactly the table's columns, and the conditions under which the values given
     /// for generated columns are right.
     pub(crate) fn project(
@@ -401,46 +464,4 @@ fn position(snapshot: &Snapshot, column: &str) -> Result<usize> {
                 .map_or_else(String::new, |near| format!("; did you mean {near}?")),
         }
     })
-}
-
-/// Gives parameters that stand alone in `VALUES` or `SELECT` the type of their column.
-fn typed_parameters(source: LogicalPlan, rows: &Rows) -> Result<LogicalPlan> {
-    let fields: Vec<Arc<Field>> = rows
-        .given
-        .iter()
-        .map(|position| rows.columns.schema.fields()[*position].clone())
-        .collect();
-    match source {
-        LogicalPlan::Values(mut values) if values.values.iter().flatten().any(is_untyped) => {
-            for row in &mut values.values {
-                give_types(row, &fields);
-            }
-            Ok(LogicalPlanBuilder::values(values.values)?.build()?)
-        }
-        LogicalPlan::Projection(mut projection) if projection.expr.iter().any(is_untyped) => {
-            give_types(&mut projection.expr, &fields);
-            let input = LogicalPlanBuilder::from(projection.input.as_ref().clone());
-            Ok(input.project(projection.expr)?.build()?)
-        }
-        other => Ok(other),
-    }
-}
-
-fn is_untyped(expr: &Expr) -> bool {
-    matches!(expr.clone().unalias(), Expr::Placeholder(parameter) if parameter.field.is_none())
-}
-
-fn give_types(exprs: &mut [Expr], fields: &[Arc<Field>]) {
-    for (expr, field) in exprs.iter_mut().zip(fields) {
-        let target = match expr {
-            Expr::Alias(alias) => alias.expr.as_mut(),
-            expr => expr,
-        };
-        if let Expr::Placeholder(parameter) = target
-            && parameter.field.is_none()
-        {
-            let nullable = field.as_ref().clone().with_nullable(true);
-            parameter.field = Some(Arc::new(nullable));
-        }
-    }
 }

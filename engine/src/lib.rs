@@ -27,6 +27,7 @@ mod functions;
 mod ingest;
 mod insert;
 mod interval;
+mod parameters;
 pub mod parser;
 mod place;
 mod plan;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
 use datafusion::common::ParamValues;
 use parking_lot::Mutex;
 use shoal_catalog::{DEFAULT_CATALOG, DEFAULT_SCHEMA};
@@ -15,9 +16,10 @@ use crate::config::{QUERY_KEYS, canonical_key, check_value, query_settings, quer
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::parser::{self, Statement};
-use crate::plan;
 use crate::planned::Planned;
 use crate::scope::{Current, Scope};
+use crate::write::WritePlan;
+use crate::{insert, plan};
 
 /// Who is asking. Policies will be decided by it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -240,6 +242,24 @@ impl Session {
     ) -> Result<Planned> {
         self.state.lock().last_used = Instant::now();
         plan::plan(self, statement, parameters).await
+    }
+
+    /// Plans `INSERT INTO … VALUES` of a single row once for all rows of `parameters`, whose
+    /// columns stand in the order of the placeholders: one commit for all of them. None for any
+    /// other statement, which [`Session::plan`] plans row by row.
+    ///
+    /// # Errors
+    /// As [`Session::plan`].
+    pub async fn plan_rows(
+        self: &Arc<Self>,
+        statement: Statement,
+        parameters: RecordBatch,
+    ) -> Result<Option<WritePlan>> {
+        self.state.lock().last_used = Instant::now();
+        match statement {
+            Statement::Insert(insert) => insert::plan_many(self, *insert, parameters).await,
+            _ => Ok(None),
+        }
     }
 
     /// A scope for one statement.
