@@ -51,6 +51,11 @@ impl Planned {
         }
     }
 
+    /// Whether running it changes something, also where the client gets rows.
+    pub fn has_effects(&self) -> bool {
+        self.is_update() || matches!(self, Self::CopyImages(_))
+    }
+
     /// Its parameters in order, named `$1`, `$2`, …, each with the type inferred from where it
     /// stands, or as text where nothing tells.
     ///

@@ -63,6 +63,8 @@ pub struct PreparedStatement {
     pub parameters: SchemaRef,
     /// Whether the statement changes data or names and answers with a row count.
     pub is_update: bool,
+    /// Whether it changes something: an update, or one that answers with rows, as `COPY INTO` does.
+    pub has_effects: bool,
 }
 
 /// Where bulk ingest puts its batches.

@@ -11,6 +11,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use shoal_config::Settings;
+use shoal_engine::parser::Statement;
 use shoal_engine::{
     Command, CommandOutput, Engine, EngineError, Estimate, Place, Planned, QueryPlan, Session,
     WritePlan,
@@ -89,17 +90,25 @@ impl Statements {
             schema: planned.schema(),
             parameters: planned.parameters()?,
             is_update: planned.is_update(),
+            has_effects: planned.has_effects(),
         })
     }
 
     /// Starts one statement. `parameters` holds a column per placeholder, in their order. A query
-    /// takes one row of them; an update runs once per row, and its counts add up.
+    /// takes one row of them; an update runs once per row, and its counts add up, except that
+    /// `INSERT INTO … VALUES` of one row runs once for all of them.
     pub async fn execute(
         &self,
         session: &Arc<Session>,
         sql: &str,
         parameters: Option<RecordBatch>,
     ) -> Result<Execution> {
+        if let Some(rows) = parameters.as_ref().filter(|rows| rows.num_rows() > 1) {
+            let statement = self.parse(session, sql)?;
+            if let Some(write) = session.plan_rows(statement, rows.clone()).await? {
+                return self.start_update(session, sql, Planned::Write(write), Vec::new());
+            }
+        }
         let mut rows = match &parameters {
             Some(batch) => parameter_rows(batch)?.into_iter().map(Some).collect(),
             None => vec![None],
@@ -165,13 +174,18 @@ impl Statements {
         sql: &str,
         parameters: Option<ParamValues>,
     ) -> Result<Planned> {
+        let statement = self.parse(session, sql)?;
+        Ok(session.plan(statement, parameters).await?)
+    }
+
+    fn parse(&self, session: &Session, sql: &str) -> Result<Statement> {
         if self.inner.closed.is_cancelled() {
             return Err(StatementError::ShuttingDown);
         }
         let mut statements = session.parse(sql)?;
         match (statements.pop(), statements.len()) {
             (None, _) => Err(StatementError::Empty),
-            (Some(statement), 0) => Ok(session.plan(statement, parameters).await?),
+            (Some(statement), 0) => Ok(statement),
             (Some(_), others) => Err(StatementError::Several(others + 1)),
         }
     }

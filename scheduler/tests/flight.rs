@@ -211,6 +211,28 @@ async fn updates_return_their_row_counts_however_they_are_sent() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_insert_with_many_rows_of_parameters_is_one_commit() {
+    let service = Service::open().await;
+    let mut client = service.client().await;
+    query(&mut client, "CREATE TABLE t (id INT, name STRING)").await;
+    let sql = "INSERT INTO t (name, id) VALUES (upper(?), ? + 1)";
+    let mut prepared = client.prepare(sql.into(), None).await.unwrap();
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(
+        (0..5000).map(|n| format!("n{n}")),
+    ));
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..5000));
+    let rows = RecordBatch::try_from_iter([("name", names), ("id", ids)]).unwrap();
+    prepared.set_parameters(rows).unwrap();
+    assert_eq!(prepared.execute_update().await.unwrap(), 5000);
+    let sql = "SELECT count(*) FROM t WHERE name = 'N' || (id - 1)";
+    assert_eq!(number(&mut client, sql).await, 5000);
+    let commits = std::fs::read_dir(service.folder().join("default/t/_delta_log")).unwrap();
+    let commits =
+        commits.filter(|file| file.as_ref().unwrap().path().extension() == Some("json".as_ref()));
+    assert_eq!(commits.count(), 2, "one for the table, one for all rows");
+}
+
 fn people() -> RecordBatch {
     let ids: ArrayRef = Arc::new(Int64Array::from(vec![100, 101, 102]));
     let names: ArrayRef = Arc::new(StringArray::from(vec![Some("ann"), None, Some("cy")]));

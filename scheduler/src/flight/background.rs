@@ -1,4 +1,5 @@
-//! A statement that runs without anyone fetching it yet: what `PollFlightInfo` starts and watches.
+//! A statement that runs without anyone fetching it yet: what `PollFlightInfo` starts and watches,
+//! and what has effects besides its rows.
 //!
 //! It runs until its first rows are there (or, for an update, until it has committed), then waits
 //! for someone to fetch them. Dropping it cancels it; so does the end of the connection it was

@@ -160,13 +160,13 @@ impl FrontDoor {
             Command::CommandStatementQuery(query) => {
                 put::no_transaction(query.transaction_id.as_ref())?;
                 let bound = self.plan(caller, &query.query).await?;
-                self.statement_info(bound, descriptor).await
+                self.statement_info(caller, bound, descriptor).await
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let bound = self
                     .prepared
                     .bound(caller, query.prepared_statement_handle)?;
-                self.statement_info(bound, descriptor).await
+                self.statement_info(caller, bound, descriptor).await
             }
             metadata => {
                 let schema = self.metadata_schema(&metadata)?;

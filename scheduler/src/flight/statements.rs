@@ -1,9 +1,9 @@
 //! Statements and prepared statements: GetFlightInfo, GetSchema, PollFlightInfo and DoGet.
 //!
 //! - `GetFlightInfo` plans a query and gives out a ticket; the query runs when the ticket is
-//!   fetched, so nothing runs for a client that does not fetch. An update runs before
-//!   `GetFlightInfo` answers: clients take the answer for its completion, and `total_records` is
-//!   the number of rows affected.
+//!   fetched, so nothing runs for a client that does not fetch. What changes something runs before
+//!   `GetFlightInfo` answers, because clients take the answer for its completion; of an update,
+//!   `total_records` is the number of rows affected.
 //! - `PollFlightInfo` starts a statement at once. Its first answer without a descriptor says that
 //!   rows can be fetched, or that the update has committed. `app_metadata` is the progress as JSON.
 //! - Rows flow straight from the execution to the client; a client that goes away drops the stream,
@@ -83,9 +83,10 @@ impl FrontDoor {
         })
     }
 
-    /// Answers `GetFlightInfo`: plans a query, runs an update.
+    /// Answers `GetFlightInfo`: plans a query, runs what changes something.
     pub(super) async fn statement_info(
         &self,
+        caller: &Caller,
         bound: Bound,
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, Status> {
@@ -95,6 +96,13 @@ impl FrontDoor {
         let (work, records) = if bound.statement.is_update {
             let affected = self.update(&bound).await?;
             (Work::Done(Arc::clone(&schema)), affected)
+        } else if bound.statement.has_effects {
+            let background = self.in_background(caller, bound);
+            background.ready().await;
+            if let Phase::Failed(error) = background.phase() {
+                return Err(error);
+            }
+            (Work::Background(Arc::new(background)), -1)
         } else {
             let query = PlannedQuery {
                 client: bound.client,
@@ -129,23 +137,23 @@ impl FrontDoor {
     /// Starts a statement in the background and answers its first poll.
     pub(super) async fn start(&self, caller: &Caller, bound: Bound) -> Result<PollInfo, Status> {
         bound.check()?;
-        let schema = bound.schema();
         let principal = bound.client.principal().to_owned();
-        let statements = self.statements.clone();
-        let is_update = bound.statement.is_update;
-        let ended = caller.connection.ended.clone();
-        let background = Arc::new(Background::start(schema, is_update, ended, async move {
-            statements
-                .execute(
-                    &bound.client.session,
-                    &bound.statement.sql,
-                    bound.parameters,
-                )
-                .await
-        }));
+        let background = Arc::new(self.in_background(caller, bound));
         let work = Work::Background(Arc::clone(&background));
         let handle = self.tickets.issue(&principal, work);
         self.answer_poll(&principal, &handle, &background).await
+    }
+
+    fn in_background(&self, caller: &Caller, bound: Bound) -> Background {
+        let (schema, is_update) = (bound.schema(), bound.statement.is_update);
+        let ended = caller.connection.ended.clone();
+        let statements = self.statements.clone();
+        Background::start(schema, is_update, ended, async move {
+            let session = &bound.client.session;
+            statements
+                .execute(session, &bound.statement.sql, bound.parameters)
+                .await
+        })
     }
 
     /// Answers a further poll.

@@ -1,6 +1,7 @@
 //! A scheduler of a test's own on a free port, with its data in a temporary folder. It has no
 //! executors: statements run inside it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -21,7 +22,7 @@ pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// The scheduler; it stops when this is dropped.
 pub struct Service {
     address: std::net::SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
     _stop: DropGuard,
 }
 
@@ -65,9 +66,14 @@ impl Service {
         tokio::spawn(scheduler.until(stop.clone()));
         Self {
             address,
-            _folder: folder,
+            folder,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// Where its data is.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A client on a connection of its own.
