@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Query};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
+use super::depth::limit;
 use super::dialect::ShoalDialect;
 use super::statement::Name;
 use crate::error::{EngineError, Result};
@@ -209,12 +210,18 @@ impl Cursor {
 
     /// Takes an expression.
     pub(super) fn expression(&mut self) -> Result<Expr> {
-        self.parser.parse_expr().map_err(|e| self.syntax(e))
+        let parsed = self.parser.parse_expr();
+        let mut expression = parsed.map_err(|e| self.syntax(e))?;
+        limit(&mut expression)?;
+        Ok(expression)
     }
 
     /// Takes a query.
     pub(super) fn query(&mut self) -> Result<Box<Query>> {
-        self.parser.parse_query().map_err(|e| self.syntax(e))
+        let parsed = self.parser.parse_query();
+        let mut query = parsed.map_err(|e| self.syntax(e))?;
+        limit(&mut *query)?;
+        Ok(query)
     }
 
     /// Whether a query begins here.

@@ -8,6 +8,7 @@
 mod create_table;
 mod cursor;
 mod define;
+mod depth;
 mod dialect;
 mod insert;
 mod refused;
@@ -40,6 +41,7 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
     let end = end_of(sql);
     let mut statements = Vec::new();
     for tokens in split(tokenize(sql)?) {
+        depth::check_tokens(&tokens)?;
         let mut cursor = Cursor::new(tokens, end);
         if cursor.at_end() {
             continue;
@@ -56,7 +58,9 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
 /// # Errors
 /// A syntax error with its place in `sql`.
 pub fn parse_expression(sql: &str) -> Result<Expr> {
-    let mut cursor = Cursor::new(tokenize(sql)?, end_of(sql));
+    let tokens = tokenize(sql)?;
+    depth::check_tokens(&tokens)?;
+    let mut cursor = Cursor::new(tokens, end_of(sql));
     let expression = cursor.expression()?;
     cursor.expect_end()?;
     Ok(expression)
