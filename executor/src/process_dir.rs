@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dead_processs_folder_is_removed_and_a_living_ones_stays() {
+    fn the_folder_of_a_dead_process_is_removed_and_that_of_a_living_one_stays() {
         let root = tempfile::tempdir().unwrap();
         let living = ProcessDir::create(root.path(), "living", "key").unwrap();
         // What kill -9 leaves behind: a folder and a lock file that nobody holds.

@@ -260,7 +260,7 @@ async fn bulk_ingest_creates_and_appends() {
     cluster.stop().await;
 }
 
-const ENDLESS: &str = "SELECT count(*) FROM orders a JOIN orders b ON a.id % 2 = b.id % 2 \
+const ENDLESS: &str = "SELECT count(*) FROM orders a JOIN orders b ON a.id % 8 = b.id % 8 \
                        WHERE a.price * b.price > 1.5";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -329,7 +329,7 @@ async fn metadata_is_filtered_and_comes_with_columns_when_asked() {
         let info = client.get_tables(request).await.unwrap();
         rows(&mut client, info).await
     };
-    let found = tables("peopl_", &[], true).await;
+    let found = tables("peo__e", &[], true).await;
     let names: Vec<String> = found[0]
         .schema()
         .fields()

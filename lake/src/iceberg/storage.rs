@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_location_becomes_a_directorys_url_that_leads_back_to_it() {
+    fn a_location_becomes_the_url_of_a_directory_and_leads_back_to_it() {
         for location in ["s3://bucket/a b/d=x%2Fy", "s3://bucket/a b/d=x%2Fy/"] {
             let url = table_url("t", location).unwrap();
             assert!(url.path().ends_with('/'), "{url}");
@@ -277,10 +277,10 @@ mod tests {
         assert!(folder.path().join("t/a%2Fb.avro").exists());
 
         let mut writer = io.new_output(&path).unwrap().writer().await.unwrap();
-        writer.write(Bytes::from("sec")).await.unwrap();
-        writer.write(Bytes::from("ond")).await.unwrap();
+        writer.write(Bytes::from("good")).await.unwrap();
+        writer.write(Bytes::from("bye")).await.unwrap();
         writer.close().await.unwrap();
-        assert_eq!(input.read().await.unwrap(), "second");
+        assert_eq!(input.read().await.unwrap(), "goodbye");
         io.delete_prefix(format!("file://{}/t", folder.path().display()))
             .await
             .unwrap();
