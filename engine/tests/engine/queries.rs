@@ -38,6 +38,8 @@ async fn functions_that_spark_users_type() {
         ("element_at(map(array('a', 'b'), array(1, 2)), 'b')", "2"),
         ("element_at(map(array('a'), array(1)), 'z') IS NULL", "true"),
         ("bit_count(7)", "3"),
+        ("image_width(CAST(NULL AS BINARY)) IS NULL", "true"),
+        ("image_info(X'FFD8') IS NULL", "true"),
         ("hex(255)", "FF"),
         ("if(1 > 2, 'a', 'b')", "b"),
         ("nvl(NULL, 'x')", "x"),
@@ -309,6 +311,13 @@ async fn functions_are_documented() {
         .await
         .join("\n");
     assert!(page.contains("Usage: lower(str)"), "{page}");
+    let page = lake
+        .rows("DESCRIBE FUNCTION image_features")
+        .await
+        .join("\n");
+    assert!(page.contains("histogram"), "{page}");
+    let functions = lake.rows("SHOW FUNCTIONS LIKE 'image_*|vector_*'").await;
+    assert!(functions.len() >= 8, "{functions:?}");
     assert_eq!(
         lake.rows("DESCRIBE FUNCTION year").await,
         ["Function: year", "Same as date_part('year', $1)."]
