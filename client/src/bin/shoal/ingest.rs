@@ -96,7 +96,7 @@ fn summary(batches: &[RecordBatch], table: &str, elapsed: Duration) -> String {
         HumanBytes(rate as u64)
     );
     if total("rejected") > 0 {
-        text += &format!("\nwhy: SELECT filename, reason, detail FROM {table}_rejected");
+        text += &format!("\nwhy: SELECT path, reason, detail FROM {table}_rejected");
     }
     text
 }
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(
             summary(&[totals], "raw.images", Duration::from_secs(2)),
             "22 images taken in, 4 rejected, 0 unchanged; 3.00 MiB in 2.0 s (1.50 MiB/s)\n\
-             why: SELECT filename, reason, detail FROM raw.images_rejected"
+             why: SELECT path, reason, detail FROM raw.images_rejected"
         );
     }
 
