@@ -50,6 +50,12 @@ def test_pyiceberg_reads_what_shoal_wrote(both):
               "INSERT INTO ice.shop.sales SELECT value, 'c' || (value % 4), to_timestamp_seconds(1704067200 + value * 3600) "
               "FROM generate_series(0, 99)",
               "INSERT INTO ice.shop.sales VALUES (100, NULL, TIMESTAMP '2024-02-01 00:00:00')")
+    shoal.run("CREATE TABLE ice.shop.sorted (id BIGINT, name STRING) USING ICEBERG TBLPROPERTIES ('sorted_by' = 'name, id DESC')",
+              "INSERT INTO ice.shop.sorted SELECT value, 'n' || value % 3 FROM generate_series(1, 30)")
+    ordered = catalog.load_table("shop.sorted")
+    assert [str(field) for field in ordered.sort_order().fields] == ["2 ASC NULLS FIRST", "1 DESC NULLS LAST"]
+    for task in ordered.scan().plan_files():
+        assert task.file.sort_order_id == ordered.sort_order().order_id
     table = catalog.load_table("shop.sales")
     rows = table.scan().to_arrow()
     assert rows.num_rows == 101 and sorted(rows["id"].to_pylist()) == list(range(101))

@@ -1,11 +1,18 @@
 """Images in: the photos of the quickstart, the command and the statement, again and again."""
 
 import hashlib
+import io
 import shutil
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from harness.shoal import program
 
 PHOTOS = Path(__file__).parents[1] / "examples/photos"
 BROKEN = {"disguised.jpg", "empty.jpg", "notes.jpg", "truncated.jpg"}
@@ -24,6 +31,15 @@ def photos(tmp_path):
     folder = tmp_path / "photos"
     shutil.copytree(PHOTOS, folder)
     return folder
+
+
+def many_images(folder: Path, count: int, padding: int = 0):
+    """That many different pictures, each `padding` bytes larger than it has to be."""
+    folder.mkdir()
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(picture, "JPEG")
+    for n in range(count):
+        (folder / f"{n:05}.jpg").write_bytes(picture.getvalue() + n.to_bytes(4) + bytes(padding))
 
 
 def good_files(folder: Path) -> list[Path]:
@@ -67,3 +83,42 @@ def test_features_are_vectors_and_broken_images_are_null(lake, photos):
     nearest = lake.rows("""SELECT a.filename, max(vector_cosine_similarity(image_features(a.content), image_features(a.content)))
                            FROM raw.images a GROUP BY a.filename""")
     assert all(similarity == pytest.approx(1, abs=1e-5) for _, similarity in nearest)
+
+
+def test_runs_at_the_same_time_take_in_each_object_once(lake, tmp_path):
+    many_images(tmp_path / "shared", 300)
+    many_images(tmp_path / "other", 200)
+    (tmp_path / "shared/broken.jpg").write_bytes(b"no picture")
+    copies = [f"COPY INTO raw.images FROM '{tmp_path / folder}' FILEFORMAT = IMAGE" for folder in ["shared"] * 3 + ["other"]]
+    with ThreadPoolExecutor() as pool:
+        totals = list(pool.map(lake.rows, copies))
+    assert lake.rows("SELECT count(*), count(DISTINCT filename) FROM raw.images") == [(500, 500)]
+    assert lake.rows("SELECT reason FROM raw.images_rejected") == [("not_an_image",)]
+    assert sum(ingested for [(_, ingested, *_)] in totals) == 500
+    assert sum(rejected for [(_, _, rejected, *_)] in totals) == 1
+    assert all(files == ingested + rejected + unchanged for [(files, ingested, rejected, unchanged, _)] in totals)
+
+
+@pytest.mark.parametrize("victim", ["client", "executor"])
+def test_a_killed_run_is_started_again_without_loss_or_doubles(start, tmp_path, victim):
+    deployment = start("cluster", {"query": {"placement": "distributed"}})
+    # Three chunks, each its own commit.
+    many_images(tmp_path / "photos", 12_000)
+    command = [program("shoal"), "ingest", "images", tmp_path / "photos", "--url", deployment.url]
+    client = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not taken_in(deployment):
+        time.sleep(0.05)
+    if victim == "client":
+        client.send_signal(signal.SIGKILL)
+    else:
+        deployment.executors[0].kill()
+    client.wait(60)
+    deployment.cli("ingest", "images", tmp_path / "photos")
+    assert deployment.rows("SELECT count(*), count(DISTINCT filename) FROM raw.images") == [(12_000, 12_000)]
+
+
+def taken_in(deployment) -> int:
+    """Images in the table, or none where there is no table yet."""
+    if not deployment.rows("SHOW TABLES IN raw LIKE 'images'"):
+        return 0
+    return deployment.value("SELECT count(*) FROM raw.images")

@@ -5,6 +5,7 @@ import datetime
 import deltalake
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 ROWS = pa.table({
@@ -76,3 +77,20 @@ def test_a_table_with_an_unknown_reader_feature_is_refused_by_name(shoal, schema
                    '"readerFeatures":["crystalBall"],"writerFeatures":["crystalBall"]}}\n')
     with pytest.raises(Exception, match="crystalBall"):
         shoal.run(f"CREATE TABLE {schema}.t USING DELTA LOCATION '{tmp_path}/t'", f"SELECT count(*) FROM {schema}.t")
+
+
+def test_each_file_is_in_the_order_that_the_table_asks_for(shoal, schema):
+    shoal.run(f"CREATE TABLE {schema}.t (id BIGINT, name STRING, day STRING) PARTITIONED BY (day) "
+              "TBLPROPERTIES ('sorted_by' = 'name DESC, id')",
+              f"INSERT INTO {schema}.t SELECT value * 7919 % 1000, IF(value % 50 = 0, NULL, 'n' || value % 5), 'd' || value % 3 "
+              "FROM generate_series(1, 1000)")
+    table = deltalake.DeltaTable(str(shoal.location("default", f"{schema}/t")))
+    files = table.file_uris()
+    assert len(files) >= 3
+    for file in files:
+        rows = pa.parquet.read_table(file, columns=["name", "id"]).to_pylist()
+        keys = [(row["name"] is not None, row["name"] or "") for row in rows]
+        assert keys == sorted(keys, reverse=True), "descending, NULL last"
+        assert all(a["id"] <= b["id"] for a, b in zip(rows, rows[1:]) if a["name"] == b["name"])
+    with pytest.raises(Exception, match="no column nope"):
+        shoal.run(f"CREATE TABLE {schema}.wrong (id BIGINT) TBLPROPERTIES ('sorted_by' = 'nope')")

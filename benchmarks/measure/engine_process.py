@@ -55,9 +55,22 @@ def sail(scale, mode="local"):
 
 
 @contextmanager
+def spark(scale):
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    from pyspark.sql import SparkSession
+    session = (SparkSession.builder.master("local[*]").config("spark.driver.memory", "8g")
+               .config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "4")
+               .config("spark.log.level", "ERROR").getOrCreate())
+    for table in data.TABLES:
+        session.read.parquet(str(data.parquet(scale) / f"{table}.parquet")).createOrReplaceTempView(table)
+    yield lambda sql: [tuple(row) for row in session.sql(sql).collect()]
+    session.stop()
+
+
+@contextmanager
 def shoal(scale, kind, placement="auto"):
     from harness.shoal import Shoal
-    settings = {"query": {"placement": placement, "local_memory": "4GiB"},
+    settings = {"query": {"placement": placement, **({"local_memory": "4GiB"} if kind == "cluster" else {})},
                 "cluster": {"executor": {"vcores": 0 if kind == "serve" else 1, "memory": "4GiB"}}}
     with tempfile.TemporaryDirectory() as folder:
         deployment = Shoal(kind, Path(folder), settings)
@@ -78,6 +91,7 @@ ENGINES = {
     "DataFusion": datafusion,
     "Sail": sail,
     "Sail local-cluster": lambda scale: sail(scale, "local-cluster"),
+    "Spark": spark,
     "Shoal serve": lambda scale: shoal(scale, "serve"),
     "Shoal 2 executors": lambda scale: shoal(scale, "cluster"),
     "Shoal 2 executors forced": lambda scale: shoal(scale, "cluster", "distributed"),

@@ -27,11 +27,11 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
         ("cluster.executor.memory", cluster.executor.memory.0),
         ("flight.ticket_seconds", flight.ticket_seconds),
         ("flight.session_seconds", flight.session_seconds),
-        ("query.local_memory", query.local_memory.0),
+        ("query.local_memory", query.local_memory().0),
         ("query.local_concurrency", query.local_concurrency as u64),
         ("write.target_file_size", write.target_file_size.0),
         ("write.row_group_bytes", write.row_group_bytes.0),
-        ("write.batch_bytes", write.batch_bytes.0),
+        ("processing.batch_bytes", processing.batch_bytes.0),
         ("images.max_file_bytes", images.max_file_bytes.0),
         ("images.max_pixels", images.max_pixels),
     ];
@@ -49,11 +49,16 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
             ),
         ));
     }
-    if write.batch_bytes > ByteSize::gib(1) {
-        return Err(origins.refuse(
-            "write.batch_bytes",
-            "must not exceed 1GiB: an Arrow batch of binary values ends at 2GiB",
-        ));
+    for (key, bytes) in [
+        ("processing.batch_bytes", processing.batch_bytes),
+        ("images.max_file_bytes", images.max_file_bytes),
+    ] {
+        if bytes > ByteSize::gib(1) {
+            return Err(origins.refuse(
+                key,
+                "must not exceed 1GiB: an Arrow batch of binary values ends at 2GiB",
+            ));
+        }
     }
     if flight.anonymous && !is_loopback(&flight.bind_host) {
         return Err(origins.refuse(

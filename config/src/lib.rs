@@ -1,4 +1,4 @@
-//! Settings of every Shoal process, and their logging.
+//! What every Shoal process has in common: settings, logging, and the signals that stop it.
 //!
 //! One YAML file (`config/settings.yaml` is the commented example) describes a whole deployment:
 //! the scheduler, the executors and `shoal serve` read the same file and take what they need.
@@ -25,6 +25,7 @@ mod place;
 mod rolling;
 mod secret;
 mod settings;
+mod signals;
 mod storage;
 mod units;
 
@@ -37,5 +38,6 @@ pub use settings::{
     Cluster, ExecutorSettings, FlightSettings, ImageSettings, Placement, Processing, QuerySettings,
     SchedulerSettings, Settings, WriteSettings,
 };
+pub use signals::stop_on_signal;
 pub use storage::{AzureSettings, GcsSettings, S3Settings, Storage};
 pub use units::ByteSize;

@@ -180,7 +180,7 @@ mod tests {
             ("storage: s3://x\n", "storage"),
             ("query:\n  placement: somewhere\n", "query.placement"),
             ("catalog:\n  attach: [{name: a}]\n", "catalog.attach[0]"),
-            ("write:\n  batch_bytes: lots\n", "write.batch_bytes"),
+            ("write:\n  row_group_bytes: lots\n", "write.row_group_bytes"),
         ] {
             let message = error(yaml, &[]);
             assert!(message.contains(&format!("\"{key}\"")), "{message}");

@@ -34,9 +34,11 @@ pub struct Settings {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Processing {
-    /// Rows in a batch that carries images or their features; at least 1.
+    /// Most rows in a batch that carries binary values such as images; at least 1.
     pub batch_size: usize,
-    /// How often an object-store request or a commit conflict is tried again.
+    /// About so many bytes are in a batch that carries binary values.
+    pub batch_bytes: ByteSize,
+    /// How often a request to an object store is tried again.
     pub max_retries: u32,
 }
 
@@ -44,6 +46,7 @@ impl Default for Processing {
     fn default() -> Self {
         Self {
             batch_size: 1000,
+            batch_bytes: ByteSize::mib(1),
             max_retries: 3,
         }
     }
@@ -199,10 +202,12 @@ pub enum Placement {
 pub struct QuerySettings {
     /// Where statements run.
     pub placement: Placement,
-    /// The most bytes a statement may be estimated to read and still run in the scheduler.
-    pub local_max_bytes: ByteSize,
-    /// Memory of all statements in the scheduler together.
-    pub local_memory: ByteSize,
+    /// The most bytes a statement may be estimated to read and still run in the scheduler; if not
+    /// set, see [`QuerySettings::local_max_bytes`].
+    pub local_max_bytes: Option<ByteSize>,
+    /// Memory of all statements in the scheduler together; if not set, see
+    /// [`QuerySettings::local_memory`].
+    pub local_memory: Option<ByteSize>,
     /// Statements in the scheduler at a time; at least 1.
     pub local_concurrency: usize,
 }
@@ -211,10 +216,22 @@ impl Default for QuerySettings {
     fn default() -> Self {
         Self {
             placement: Placement::Auto,
-            local_max_bytes: ByteSize::mib(256),
-            local_memory: ByteSize::gib(1),
+            local_max_bytes: None,
+            local_memory: None,
             local_concurrency: 8,
         }
+    }
+}
+
+impl QuerySettings {
+    /// The most bytes a statement may be estimated to read and still run in the scheduler.
+    pub fn local_max_bytes(&self) -> ByteSize {
+        self.local_max_bytes.unwrap_or(ByteSize::mib(256))
+    }
+
+    /// Memory of all statements in the scheduler together.
+    pub fn local_memory(&self) -> ByteSize {
+        self.local_memory.unwrap_or(ByteSize::gib(1))
     }
 }
 
@@ -226,8 +243,6 @@ pub struct WriteSettings {
     pub target_file_size: ByteSize,
     /// Most bytes in memory for one row group.
     pub row_group_bytes: ByteSize,
-    /// Most bytes in one batch handed to the writer.
-    pub batch_bytes: ByteSize,
     /// `none`, `snappy`, `lz4_raw` or `zstd(level)`; image bytes are never compressed again.
     pub compression: String,
 }
@@ -237,7 +252,6 @@ impl Default for WriteSettings {
         Self {
             target_file_size: ByteSize::mib(128),
             row_group_bytes: ByteSize::mib(64),
-            batch_bytes: ByteSize::mib(32),
             compression: "zstd(1)".into(),
         }
     }

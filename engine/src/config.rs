@@ -75,6 +75,12 @@ pub(crate) fn statement_config(
     Ok(config.with_extension(Arc::new(SetByUser(by_user))))
 }
 
+/// Whether the session's `SET` statements gave the key its value.
+pub(crate) fn is_set_by_user(config: &SessionConfig, key: &str) -> bool {
+    let set = config.get_extension::<SetByUser>();
+    set.is_some_and(|set| set.0.contains_key(key))
+}
+
 fn is_engine_key(key: &str) -> bool {
     key.starts_with("datafusion.") || key.starts_with("ballista.")
 }
@@ -164,7 +170,7 @@ pub(crate) fn query_settings(
         .get("query.local_max_bytes")
         .and_then(|v| v.parse().ok())
     {
-        query.local_max_bytes = bytes;
+        query.local_max_bytes = Some(bytes);
     }
     query
 }
@@ -172,7 +178,7 @@ pub(crate) fn query_settings(
 /// The value of a [`QUERY_KEYS`] setting as it is written.
 pub(crate) fn query_value(key: &str, query: &QuerySettings) -> String {
     match (key, query.placement) {
-        ("query.local_max_bytes", _) => query.local_max_bytes.to_string(),
+        ("query.local_max_bytes", _) => query.local_max_bytes().to_string(),
         (_, Placement::Auto) => "auto".into(),
         (_, Placement::Local) => "local".into(),
         (_, Placement::Distributed) => "distributed".into(),

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use ballista_core::optimizer::ballista_default_optimizer_rules;
 use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::context::{QueryPlanner, SessionState};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -20,11 +21,13 @@ use shoal_config::Settings;
 use shoal_lake::{Format, Lake, LakePlanner, TableRef, image_limits};
 use url::Url;
 
+use crate::batches::BinaryBatches;
 use crate::cluster::Cluster;
 use crate::config::base_config;
 use crate::error::{EngineError, Result};
 use crate::scope::{Current, FullName, nearest};
 use crate::session::{Principal, Session};
+use crate::subscript::ArraySubscripts;
 
 /// See the module's documentation.
 pub struct Engine {
@@ -207,7 +210,7 @@ fn hint<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
 
 fn base_state(settings: &Settings, lake: &Arc<Lake>) -> Result<SessionState> {
     let executor = &settings.cluster.executor;
-    let memory = usize::try_from(settings.query.local_memory.0).unwrap_or(usize::MAX);
+    let memory = usize::try_from(settings.query.local_memory().0).unwrap_or(usize::MAX);
     let spill = &executor.spill_dir;
     std::fs::create_dir_all(spill).map_err(|error| {
         EngineError::invalid(format!(
@@ -221,9 +224,14 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>) -> Result<SessionState> {
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
         .with_disk_manager_builder(disk);
+    let mut planners = SessionStateDefaults::default_expr_planners();
+    planners.insert(0, Arc::new(ArraySubscripts));
     let mut state = SessionStateBuilder::new()
         .with_default_features()
-        .with_config(base_config())
+        .with_expr_planners(planners)
+        .with_config(
+            base_config().with_extension(Arc::new(BinaryBatches::of(&settings.processing))),
+        )
         .with_runtime_env(lake.runtime(runtime)?)
         .with_query_planner(Arc::new(Planner))
         .with_optimizer_rules(ballista_default_optimizer_rules())

@@ -63,6 +63,9 @@ impl Estimate {
     pub fn of(planned: &Planned) -> Result<Self> {
         match planned {
             Planned::Query(query) => Self::of_plan(&query.plan, &query.ctx.state()),
+            Planned::Analyze(analyze) => {
+                Self::of_plan(&analyze.query.plan, &analyze.query.ctx.state())
+            }
             Planned::Write(write) => {
                 let mut estimate = Self::of_plan(&write.plan, &write.ctx.state())?;
                 if write.local_only {
@@ -82,12 +85,8 @@ impl Estimate {
         let mut estimate = Self::default();
         let mut scans = Vec::new();
         plan.apply_with_subqueries(|node| {
-            match node {
-                LogicalPlan::TableScan(scan) => scans.push(scan.clone()),
-                LogicalPlan::Analyze(_) => {
-                    estimate.pinned = Some("EXPLAIN ANALYZE measures within one process");
-                }
-                _ => {}
+            if let LogicalPlan::TableScan(scan) = node {
+                scans.push(scan.clone());
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
@@ -147,7 +146,7 @@ impl Estimate {
     fn by_size(&self, settings: &QuerySettings) -> (Place, String) {
         let (bytes, limit) = (
             shoal_config::ByteSize(self.bytes()),
-            settings.local_max_bytes,
+            settings.local_max_bytes(),
         );
         if bytes.0 <= limit.0 {
             let reason = format!("it reads {bytes}, at most query.local_max_bytes ({limit})");
@@ -179,7 +178,7 @@ mod tests {
     #[test]
     fn small_statements_run_in_the_scheduler_and_large_ones_on_executors() {
         let settings = QuerySettings {
-            local_max_bytes: shoal_config::ByteSize(100),
+            local_max_bytes: Some(shoal_config::ByteSize(100)),
             ..QuerySettings::default()
         };
         assert_eq!(reads(100).decide(&settings).place, Place::Scheduler);

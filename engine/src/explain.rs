@@ -1,7 +1,10 @@
 //! `EXPLAIN`: the plans of a statement, the files it reads and skips, and where it runs and why.
+//! `EXPLAIN ANALYZE`: the same of a query that runs, with what was measured.
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::{ExplainOption, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::displayable;
@@ -12,7 +15,58 @@ use crate::estimate::{Decision, Estimate, Place};
 use crate::parser::{Explain, ExplainFormat};
 use crate::planned::{Planned, QueryPlan};
 use crate::session::Session;
-use crate::show::{TextRow, row};
+use crate::show::{TextRow, batch, explain_schema, row};
+
+/// `EXPLAIN ANALYZE`: a query that runs for what can be measured on it. Its own rows are counted and
+/// thrown away.
+#[derive(Debug)]
+pub struct AnalyzePlan {
+    /// The query.
+    pub query: QueryPlan,
+    /// Whether every partition's measurements are wanted.
+    pub verbose: bool,
+}
+
+impl AnalyzePlan {
+    /// Columns of the answer: `plan_type` and `plan`.
+    pub fn schema(&self) -> SchemaRef {
+        explain_schema()
+    }
+
+    /// The query for running in this process: instead of its rows it answers with two columns of text,
+    /// a title and the measured plan.
+    ///
+    /// # Errors
+    /// When the plan cannot be wrapped.
+    pub fn local(&self) -> Result<QueryPlan> {
+        let options = ExplainOption::default()
+            .with_analyze(true)
+            .with_verbose(self.verbose);
+        let plan = LogicalPlanBuilder::from(self.query.plan.clone())
+            .explain_option_format(options)?
+            .build()?;
+        Ok(QueryPlan {
+            ctx: self.query.ctx.clone(),
+            plan,
+        })
+    }
+
+    /// The answer: what was `measured`, as titles and texts, then the files and the placement.
+    ///
+    /// # Errors
+    /// When a table's statistics cannot be compared with the query's filters.
+    pub fn answer(&self, session: &Session, measured: &[(String, String)]) -> Result<RecordBatch> {
+        let estimate = Estimate::of_plan(&self.query.plan, &self.query.ctx.state())?;
+        let decision = estimate.decide(&session.query_settings());
+        let mut rows: Vec<TextRow> = measured
+            .iter()
+            .map(|(title, text)| row(&[title, text.trim_end()]))
+            .collect();
+        rows.extend(files(&estimate));
+        rows.push(row(&["placement", &placement(&decision)]));
+        batch(explain_schema(), rows)
+    }
+}
 
 /// The rows of `EXPLAIN` without `ANALYZE`.
 pub(crate) async fn rows(session: &Arc<Session>, explain: &Explain) -> Result<Vec<TextRow>> {
@@ -28,6 +82,7 @@ pub(crate) async fn rows(session: &Arc<Session>, explain: &Explain) -> Result<Ve
                 write.table
             )),
         ),
+        Planned::Analyze(analyze) => (analyze.query.clone(), None),
         Planned::CopyImages(_) => {
             return Ok(vec![
                 row(&["command", "CopyImages"]),
@@ -55,7 +110,20 @@ pub(crate) async fn rows(session: &Arc<Session>, explain: &Explain) -> Result<Ve
         true => verbose(&query).await?,
         false => plans(&query, decision.place, explain.format).await?,
     };
-    for scan in &estimate.scans {
+    rows.extend(files(&estimate));
+    rows.push(row(&["placement", &placement(&decision)]));
+    if decision.place == Place::Executors {
+        rows.extend(stages(session, &query, &estimate).await?);
+    }
+    if let Some(commit) = commit {
+        rows.push(row(&["commit", &commit]));
+    }
+    Ok(rows)
+}
+
+/// One row per table that is read.
+fn files(estimate: &Estimate) -> Vec<TextRow> {
+    let read = estimate.scans.iter().map(|scan| {
         let files = format!(
             "{} (version {}): {} of {} files, {}; {} pruned",
             scan.table,
@@ -65,16 +133,9 @@ pub(crate) async fn rows(session: &Arc<Session>, explain: &Explain) -> Result<Ve
             ByteSize(scan.bytes),
             scan.total_files - scan.files
         );
-        rows.push(row(&["files", &files]));
-    }
-    rows.push(row(&["placement", &placement(&decision)]));
-    if decision.place == Place::Executors {
-        rows.extend(stages(session, &query, &estimate).await?);
-    }
-    if let Some(commit) = commit {
-        rows.push(row(&["commit", &commit]));
-    }
-    Ok(rows)
+        row(&["files", &files])
+    });
+    read.collect()
 }
 
 fn placement(decision: &Decision) -> String {

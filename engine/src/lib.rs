@@ -14,6 +14,7 @@
 
 mod assign;
 mod attached;
+mod batches;
 mod cluster;
 mod command;
 mod config;
@@ -38,6 +39,7 @@ mod scope;
 mod session;
 mod show;
 mod spark_names;
+mod subscript;
 mod types;
 mod write;
 
@@ -46,6 +48,7 @@ pub use command::Command;
 pub use engine::Engine;
 pub use error::{EngineError, Result};
 pub use estimate::{Decision, Estimate, Place, ScanEstimate};
+pub use explain::AnalyzePlan;
 pub use ingest::{IngestMode, copy_schema};
 pub use place::location_url;
 pub use planned::{CommandOutput, Planned, QueryPlan};

@@ -7,14 +7,15 @@ use arrow::datatypes::Schema;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{DFSchema, ParamValues, ScalarValue};
 use datafusion::execution::context::{SessionContext, SessionState};
-use datafusion::logical_expr::ExplainOption;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::physical_plan::ColumnarValue;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ExprWithAlias, Query};
 
+use crate::batches::bound_batches;
 use crate::command::Command;
 use crate::create;
 use crate::error::{EngineError, Result};
+use crate::explain::AnalyzePlan;
 use crate::insert;
 use crate::parser::{Explain, ExplainFormat, Show, Statement, parse_expression};
 use crate::planned::{Planned, QueryPlan};
@@ -68,7 +69,7 @@ async fn plan_query(
 
 /// Binds parameters and, once none is open, optimizes.
 pub(crate) fn optimized(
-    state: SessionState,
+    mut state: SessionState,
     plan: LogicalPlan,
     parameters: Option<ParamValues>,
 ) -> Result<QueryPlan> {
@@ -78,6 +79,7 @@ pub(crate) fn optimized(
     } else {
         plan
     };
+    bound_batches(&mut state, &plan)?;
     Ok(QueryPlan {
         ctx: SessionContext::new_with_state(state),
         plan,
@@ -103,26 +105,16 @@ async fn plan_analyze(
             "EXPLAIN shows its plan without running it",
         ));
     };
+    if explain.format == ExplainFormat::Tree {
+        return Err(EngineError::unsupported(
+            "EXPLAIN ANALYZE FORMAT TREE",
+            "EXPLAIN ANALYZE, or EXPLAIN FORMAT TREE",
+        ));
+    }
     let query = plan_query(session, query, parameters).await?;
-    let format = match explain.format {
-        ExplainFormat::Indent => datafusion::common::format::ExplainFormat::Indent,
-        ExplainFormat::Tree => {
-            return Err(EngineError::unsupported(
-                "EXPLAIN ANALYZE FORMAT TREE",
-                "EXPLAIN ANALYZE, or EXPLAIN FORMAT TREE",
-            ));
-        }
-    };
-    let options = ExplainOption::default()
-        .with_analyze(true)
-        .with_verbose(explain.verbose)
-        .with_format(format);
-    let plan = LogicalPlanBuilder::from(query.plan)
-        .explain_option_format(options)?
-        .build()?;
-    Ok(Planned::Query(QueryPlan {
-        ctx: query.ctx,
-        plan,
+    Ok(Planned::Analyze(AnalyzePlan {
+        query,
+        verbose: explain.verbose,
     }))
 }
 

@@ -12,6 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use crate::command::Command;
 use crate::config::local_config;
 use crate::error::Result;
+use crate::explain::AnalyzePlan;
 use crate::ingest::copy_schema;
 use crate::parser::CopyImages;
 use crate::write::WritePlan;
@@ -25,6 +26,8 @@ pub enum Planned {
     Write(WritePlan),
     /// Carried out in the scheduler by [`Command::execute`].
     Command(Command),
+    /// A query that runs for what can be measured on it.
+    Analyze(AnalyzePlan),
     /// A run of its own that the scheduler conducts: it lists objects, then plans a write for every
     /// part of them with [`Session::plan_append`](crate::Session::plan_append).
     CopyImages(CopyImages),
@@ -37,6 +40,7 @@ impl Planned {
             Self::Query(query) => query.schema(),
             Self::Write(_) => Arc::new(Schema::empty()),
             Self::Command(command) => command.schema(),
+            Self::Analyze(analyze) => analyze.schema(),
             Self::CopyImages(_) => copy_schema(),
         }
     }
@@ -44,7 +48,7 @@ impl Planned {
     /// Whether the client gets a number of affected rows instead of rows.
     pub fn is_update(&self) -> bool {
         match self {
-            Self::Query(_) => false,
+            Self::Query(_) | Self::Analyze(_) => false,
             Self::Write(_) => true,
             Self::Command(command) => command.is_update(),
             Self::CopyImages(_) => false,
@@ -65,6 +69,7 @@ impl Planned {
         match self {
             Self::Query(query) => parameters_of(&query.plan),
             Self::Write(write) => parameters_of(&write.plan),
+            Self::Analyze(analyze) => parameters_of(&analyze.query.plan),
             Self::Command(_) | Self::CopyImages(_) => Ok(Arc::new(Schema::empty())),
         }
     }

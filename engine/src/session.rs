@@ -11,13 +11,14 @@ use datafusion::common::ParamValues;
 use parking_lot::Mutex;
 use shoal_catalog::{DEFAULT_CATALOG, DEFAULT_SCHEMA};
 use shoal_config::QuerySettings;
+use shoal_lake::Snapshot;
 
 use crate::config::{QUERY_KEYS, canonical_key, check_value, query_settings, query_value};
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
-use crate::parser::{self, Statement};
+use crate::parser::{self, Name, Statement};
 use crate::planned::Planned;
-use crate::scope::{Current, Scope};
+use crate::scope::{Current, Relation, Scope};
 use crate::write::WritePlan;
 use crate::{insert, plan};
 
@@ -242,6 +243,20 @@ impl Session {
     ) -> Result<Planned> {
         self.state.lock().last_used = Instant::now();
         plan::plan(self, statement, parameters).await
+    }
+
+    /// The newest version of a table.
+    ///
+    /// # Errors
+    /// When there is no such table, or it is a view.
+    pub async fn snapshot(&self, name: &Name) -> Result<Arc<Snapshot>> {
+        let name = self.current().table(name);
+        match self.scope().relation(&name).await? {
+            Relation::Table(_, snapshot) => Ok(snapshot),
+            Relation::View(..) => Err(EngineError::invalid(format!(
+                "{name} is a view, not a table"
+            ))),
+        }
     }
 
     /// Plans `INSERT INTO … VALUES` of a single row once for all rows of `parameters`, whose

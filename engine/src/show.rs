@@ -60,7 +60,7 @@ pub(crate) fn schema(statement: &Statement) -> Option<SchemaRef> {
             Describe::Schema { .. } => &["info_name", "info_value"],
             Describe::Function { .. } => &["function_desc"],
         },
-        Statement::Explain(_) => &["plan_type", "plan"],
+        Statement::Explain(_) => return Some(explain_schema()),
         _ => return None,
     };
     let fields = columns.iter().map(|name| match *name {
@@ -68,6 +68,12 @@ pub(crate) fn schema(statement: &Statement) -> Option<SchemaRef> {
         name => Field::new(name, DataType::Utf8, true),
     });
     Some(Arc::new(Schema::new(fields.collect::<Vec<Field>>())))
+}
+
+/// The columns of `EXPLAIN`.
+pub(crate) fn explain_schema() -> SchemaRef {
+    let text = |name| Field::new(name, DataType::Utf8, true);
+    Arc::new(Schema::new(vec![text("plan_type"), text("plan")]))
 }
 
 /// The rows that `statement`, for which [`schema`] has columns, answers with.
@@ -100,7 +106,8 @@ pub(crate) async fn rows(session: &Arc<Session>, statement: &Statement) -> Resul
     batch(schema, rows)
 }
 
-fn batch(schema: SchemaRef, rows: Vec<TextRow>) -> Result<RecordBatch> {
+/// The rows as a batch.
+pub(crate) fn batch(schema: SchemaRef, rows: Vec<TextRow>) -> Result<RecordBatch> {
     let columns = schema
         .fields()
         .iter()

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::LogicalPlan;
 use shoal_catalog::{CreateMode, TableEntry};
-use shoal_lake::{Changes, CreateTable, DataFile, Snapshot, WriteMode};
+use shoal_lake::{Changes, Committed, CreateTable, DataFile, Snapshot, WriteMode};
 
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::planned::{QueryPlan, local_context};
 
 /// A write that was planned and neither run nor committed.
@@ -99,6 +99,32 @@ impl WritePlan {
                 Ok(rows)
             }
         }
+    }
+
+    /// As [`finish`](Self::finish), but only as the version right after `seen`, which is a snapshot of the
+    /// table that is written to. None if another commit came first: then nothing has changed, and the
+    /// files stay for another try.
+    ///
+    /// # Errors
+    /// As for `finish`, with the same consequence for the files; and when the table's columns changed
+    /// since the planning.
+    pub async fn finish_next(
+        &self,
+        seen: &Snapshot,
+        files: &[DataFile],
+    ) -> Result<Option<Committed>> {
+        let Target::Existing { snapshot, mode } = &self.target else {
+            return Err(EngineError::invalid(format!(
+                "table {} does not exist yet",
+                self.table
+            )));
+        };
+        let changes = Changes {
+            mode: mode.clone(),
+            add: files.to_vec(),
+        };
+        let lake = self.engine.lake();
+        Ok(lake.commit_next(snapshot, seen, &changes).await?)
     }
 
     /// Deletes `files` of a write that will not be committed. What cannot be deleted is logged.

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use shoal_config::{Settings, logging};
+use shoal_config::{Settings, logging, stop_on_signal};
 use tokio_util::sync::CancellationToken;
+
+/// Batches are large and live shortly: glibc's allocator gives their pages back and takes them anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs stages for a Shoal scheduler.
 #[derive(Parser)]
@@ -38,20 +42,7 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let shutdown = CancellationToken::new();
-        tokio::spawn(stop_on_signal(shutdown.clone()));
-        shoal_executor::run(&settings, shutdown).await
-    })?;
-    Ok(())
-}
-
-async fn stop_on_signal(shutdown: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    shutdown.cancel();
+        stop_on_signal(&shutdown)?;
+        Ok(shoal_executor::run(&settings, shutdown).await?)
+    })
 }

@@ -105,7 +105,7 @@ impl Node {
             vcores => vcores,
         };
         let runtimes = TaskRuntimes::new(
-            shoal_lake::Stores::new(&settings.storage),
+            shoal_lake::Stores::new(&settings.storage, settings.processing.max_retries),
             executor.memory.0,
             vcores,
             spill.path(),

@@ -3,6 +3,11 @@
 //! Ballista sends a failed task's error to the scheduler in its debugging form. Errors of the lake
 //! (a violated constraint, an unreadable file) say all there is to say in their message, so they
 //! are reduced to it here, where their type is still known.
+//!
+//! A task reports the metrics of those operators that have any, and the scheduler takes it for an error,
+//! after which the job waits for ever, if two tasks of a stage report different numbers. That happens
+//! below a union: what a task does not read of it is cut off, and an operator without rows, which
+//! has no metrics, becomes an empty scan, which has. Such tasks report no metrics at all.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,10 +20,15 @@ use ballista_core::serde::protobuf::{
 use ballista_executor::execution_engine::{
     DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor,
 };
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::prelude::SessionConfig;
 use shoal_lake::LakeError;
 
@@ -49,6 +59,7 @@ impl ExecutionEngine for StageEngine {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let has_metrics = !is_cut_unevenly(&plan);
         let stage = self.ballista.create_query_stage_exec(
             job_id,
             stage_id,
@@ -58,16 +69,42 @@ impl ExecutionEngine for StageEngine {
             work_dir,
             config,
         )?;
-        Ok(Arc::new(Stage(stage)))
+        Ok(Arc::new(Stage { stage, has_metrics }))
     }
 }
 
+/// Whether tasks of the same stage may have plans of different operators.
+fn is_cut_unevenly(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    contains(plan, &|node| node.is::<UnionExec>()) && contains(plan, &is_without_files)
+}
+
+fn contains(plan: &Arc<dyn ExecutionPlan>, wanted: &dyn Fn(&dyn ExecutionPlan) -> bool) -> bool {
+    wanted(plan.as_ref())
+        || plan
+            .children()
+            .into_iter()
+            .any(|child| contains(child, wanted))
+}
+
+/// Whether it is an operator without rows, or the scan that takes its place.
+fn is_without_files(node: &dyn ExecutionPlan) -> bool {
+    let is_scan_of_memory = |scan: &DataSourceExec| scan.data_source().is::<MemorySourceConfig>();
+    node.is::<EmptyExec>()
+        || node.is::<PlaceholderRowExec>()
+        || node
+            .downcast_ref::<DataSourceExec>()
+            .is_some_and(is_scan_of_memory)
+}
+
 #[derive(Debug)]
-struct Stage(Arc<dyn QueryStageExecutor>);
+struct Stage {
+    stage: Arc<dyn QueryStageExecutor>,
+    has_metrics: bool,
+}
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.stage.fmt(f)
     }
 }
 
@@ -78,24 +115,27 @@ impl QueryStageExecutor for Stage {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        let executed = self.0.execute_query_stage(task_id, context).await;
+        let executed = self.stage.execute_query_stage(task_id, context).await;
         executed.map_err(readable)
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
-        self.0.collect_plan_metrics()
+        match self.has_metrics {
+            true => self.stage.collect_plan_metrics(),
+            false => Vec::new(),
+        }
     }
 
     fn collect_runtime_stats_reports(&self) -> Vec<RuntimeStatsReport> {
-        self.0.collect_runtime_stats_reports()
+        self.stage.collect_runtime_stats_reports()
     }
 
     fn collect_window_state_reports(&self) -> Result<Vec<WindowStateReport>> {
-        self.0.collect_window_state_reports()
+        self.stage.collect_window_state_reports()
     }
 
     fn collect_column_stats(&self) -> Vec<TaskColumnStats> {
-        self.0.collect_column_stats()
+        self.stage.collect_column_stats()
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Committed {
 impl Lake {
     /// The lake that the settings describe.
     pub fn new(settings: &Settings) -> Arc<Self> {
-        let stores = Stores::new(&settings.storage);
+        let stores = Stores::new(&settings.storage, settings.processing.max_retries);
         Arc::new(Lake {
             iceberg: Catalogs::new(settings, stores.clone()),
             stores,
@@ -172,9 +172,55 @@ impl Lake {
         }
     }
 
+    /// As [`commit`](Self::commit), but only as the version right after `seen`, for rows that were written for
+    /// `base`. None if another commit came first: then nothing is changed, and the files stay.
+    ///
+    /// An Iceberg catalog takes in commits of others on its own; there the newest version is looked at
+    /// right before the commit.
+    ///
+    /// On error the new files are deleted, unless the commit may have been kept after all.
+    pub async fn commit_next(
+        &self,
+        base: &Snapshot,
+        seen: &Snapshot,
+        changes: &Changes,
+    ) -> Result<Option<Committed>> {
+        if !seen.demands_the_same(base) {
+            self.discard(base.table(), &changes.add).await;
+            return Err(LakeError::Conflict {
+                table: base.table().name.clone(),
+                reason: "its columns, partitions or constraints were changed".into(),
+                lost_race: false,
+            });
+        }
+        let committed = match &seen.base {
+            Base::Delta(delta) => delta::commit(seen, delta, changes, delta::Race::Yield).await,
+            Base::Iceberg(iceberg) => {
+                if self.snapshot(seen.table()).await?.version() != seen.version() {
+                    return Ok(None);
+                }
+                iceberg::commit(seen, iceberg, changes, &self.stores).await
+            }
+        };
+        match committed {
+            Ok(version) => Ok(Some(Committed {
+                version,
+                rows: changes.rows(),
+            })),
+            Err(LakeError::Conflict {
+                lost_race: true, ..
+            }) => Ok(None),
+            Err(error @ LakeError::Conflict { .. }) => {
+                self.discard(base.table(), &changes.add).await;
+                Err(error)
+            }
+            Err(error) => self.settle(seen, changes, error).await.map(Some),
+        }
+    }
+
     async fn try_commit(&self, base: &Snapshot, changes: &Changes) -> Result<u64> {
         match &base.base {
-            Base::Delta(delta) => delta::commit(base, delta, changes).await,
+            Base::Delta(delta) => delta::commit(base, delta, changes, delta::Race::Retry).await,
             Base::Iceberg(iceberg) => iceberg::commit(base, iceberg, changes, &self.stores).await,
         }
     }

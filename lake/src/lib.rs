@@ -23,6 +23,7 @@ mod lake;
 mod prune;
 mod scan;
 mod snapshot;
+mod sort_order;
 mod stores;
 mod table;
 mod transform;

@@ -20,6 +20,7 @@ use crate::error::{LakeError, Result};
 /// The object stores of a process. `Debug` prints no credentials.
 pub struct Stores {
     storage: Storage,
+    retries: usize,
     opened: RwLock<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
@@ -31,10 +32,11 @@ impl std::fmt::Debug for Stores {
 }
 
 impl Stores {
-    /// Stores that are reached as the settings say.
-    pub fn new(storage: &Storage) -> Arc<Self> {
+    /// Stores that are reached as the settings say; a failed request is tried again `retries` times.
+    pub fn new(storage: &Storage, retries: u32) -> Arc<Self> {
         Arc::new(Stores {
             storage: storage.clone(),
+            retries: retries as usize,
             opened: RwLock::new(HashMap::new()),
         })
     }
@@ -77,11 +79,18 @@ impl Stores {
         }
     }
 
+    fn retry(&self) -> RetryConfig {
+        RetryConfig {
+            max_retries: self.retries,
+            ..RetryConfig::default()
+        }
+    }
+
     fn s3(&self, url: &Url) -> AmazonS3Builder {
         let s3 = &self.storage.s3;
         let mut builder = AmazonS3Builder::from_env()
             .with_url(format!("s3://{}", url.host_str().unwrap_or_default()))
-            .with_retry(RetryConfig::default())
+            .with_retry(self.retry())
             .with_allow_http(s3.allow_http)
             .with_virtual_hosted_style_request(s3.virtual_hosted_style);
         if let Some(endpoint) = &s3.endpoint {
@@ -106,6 +115,7 @@ impl Stores {
         let azure = &self.storage.azure;
         let mut builder = MicrosoftAzureBuilder::from_env()
             .with_url(url[..Position::BeforePath].to_string())
+            .with_retry(self.retry())
             .with_use_emulator(azure.use_emulator)
             .with_allow_http(azure.allow_http);
         if let Some(account) = &azure.account {
@@ -122,8 +132,9 @@ impl Stores {
 
     fn gcs(&self, url: &Url) -> GoogleCloudStorageBuilder {
         let gcs = &self.storage.gcs;
-        let mut builder =
-            GoogleCloudStorageBuilder::from_env().with_url(url[..Position::BeforePath].to_string());
+        let mut builder = GoogleCloudStorageBuilder::from_env()
+            .with_url(url[..Position::BeforePath].to_string())
+            .with_retry(self.retry());
         if let Some(path) = &gcs.service_account_path {
             builder = builder.with_service_account_path(path.to_string_lossy());
         }

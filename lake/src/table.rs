@@ -6,6 +6,11 @@ use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::{
+    error::Result,
+    sort_order::{self, SortColumn},
+};
+
 /// A table format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -144,4 +149,11 @@ pub struct CreateTable {
     pub comment: Option<String>,
     /// Table properties; unknown keys are kept.
     pub properties: BTreeMap<String, String>,
+}
+
+impl CreateTable {
+    /// In which order rows are to stand in each data file.
+    pub(crate) fn sort_by(&self) -> Result<Vec<SortColumn>> {
+        sort_order::from_properties(&self.table.name, &self.properties, &self.schema)
+    }
 }

@@ -23,6 +23,7 @@ use ballista_scheduler::cluster::{BallistaCluster, JobState};
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::SchedulerServer;
+use ballista_scheduler::state::execution_graph::ExecutionGraph;
 use ballista_scheduler::state::task_manager::JobInfoCache;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -38,7 +39,7 @@ use tracing::{info, warn};
 
 use crate::error::StartError;
 use crate::executor_service::ExecutorService;
-use crate::stages::Stages;
+use crate::stages::{Stages, measured};
 use crate::vcores::CountedVcores;
 
 /// Largest message to and from executors. A launch message that does not fit costs the executor
@@ -162,15 +163,24 @@ impl Cluster {
 
     /// The stages of a running or just finished job; `None` while it is being planned.
     pub(crate) async fn stages(&self, job: &JobId) -> Option<Stages> {
+        self.look_at(job, Stages::of).await
+    }
+
+    /// The stages of a finished job, each with a title and its plan with the executors' metrics.
+    pub(crate) async fn measured_stages(&self, job: &JobId) -> Vec<(String, String)> {
+        self.look_at(job, measured).await.unwrap_or_default()
+    }
+
+    async fn look_at<T>(&self, job: &JobId, look: fn(&dyn ExecutionGraph) -> T) -> Option<T> {
         let running = self.ballista.state.task_manager.get_running_job_cache();
         if let Some(JobInfoCache {
             execution_graph, ..
         }) = running.get(job)
         {
-            return Some(Stages::of(execution_graph.read().await.as_ref()));
+            return Some(look(execution_graph.read().await.as_ref()));
         }
         let finished = self.jobs.get_execution_graph(job).await.ok().flatten()?;
-        Some(Stages::of(finished.as_ref()))
+        Some(look(finished.as_ref()))
     }
 
     /// Stops a job if it still runs, and removes its files.

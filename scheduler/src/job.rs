@@ -144,6 +144,11 @@ impl Job {
         }
     }
 
+    /// The finished job's stages, each with its title and its measured plan.
+    pub(crate) async fn measured(&self) -> Vec<(String, String)> {
+        self.cluster.measured_stages(&self.id).await
+    }
+
     /// Updates the progress, and ends the job if something it needs is lost.
     async fn look(&mut self, progress: &Progress) -> Result<(), JobError> {
         if let Some(stages) = self.cluster.stages(&self.id).await {
@@ -209,6 +214,13 @@ pub(crate) enum RowSink {
     },
     /// Into memory: the rows of a write, one per data file.
     Memory(Vec<RecordBatch>),
+    /// Nowhere: they are counted, and what was measured on their way is kept.
+    Measure {
+        /// How many there were.
+        rows: usize,
+        /// A title and the measured plan of every stage that ran on executors.
+        stages: Vec<(String, String)>,
+    },
 }
 
 impl RowSink {
@@ -230,6 +242,10 @@ impl RowSink {
                 batches.push(batch);
                 Ok(())
             }
+            Self::Measure { rows, .. } => {
+                *rows += batch.num_rows();
+                Ok(())
+            }
         }
     }
 
@@ -239,6 +255,10 @@ impl RowSink {
             Self::Client { sent, .. } => !*sent,
             Self::Memory(batches) => {
                 batches.clear();
+                true
+            }
+            Self::Measure { rows, .. } => {
+                *rows = 0;
                 true
             }
         }

@@ -10,6 +10,7 @@
 //! - no port but the front door's is meant for clients, and no executor's address leaves here.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod analyze;
 pub mod auth;
 mod cluster;
 mod error;

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use shoal_config::{Settings, logging};
+use shoal_config::{Settings, logging, stop_on_signal};
 use tokio_util::sync::CancellationToken;
+
+/// Batches are large and live shortly: glibc's allocator gives their pages back and takes them anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Plans SQL, spreads it over executors, and serves clients over Arrow Flight SQL.
 #[derive(Parser)]
@@ -38,23 +42,10 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let shutdown = CancellationToken::new();
-        tokio::spawn(stop_on_signal(shutdown.clone()));
-        shoal_scheduler::run(&settings, shutdown, |listening| {
+        stop_on_signal(&shutdown)?;
+        let ran = shoal_scheduler::run(&settings, shutdown, |listening| {
             println!("Shoal is listening at http://{}", listening.front_door);
-        })
-        .await
-    })?;
-    Ok(())
-}
-
-async fn stop_on_signal(shutdown: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    shutdown.cancel();
+        });
+        Ok(ran.await?)
+    })
 }

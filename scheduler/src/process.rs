@@ -111,7 +111,7 @@ impl Scheduler {
         );
         let mut front = tokio::spawn(async move { front.await.map_err(StartError::from) });
         let mut cluster = tokio::spawn(self.cluster.serve(self.executors, close_cluster.clone()));
-        info!("scheduler is ready");
+        info!("scheduler of {} is ready", self.settings.cluster.app_name);
 
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),

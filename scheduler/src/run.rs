@@ -125,7 +125,11 @@ impl Places {
         let context = self.cluster.job_context(&plan.ctx).await;
         let mut job = Job::submit(&self.cluster, query.id.as_str(), context, &plan.plan).await?;
         let partitions = job.finished(&query.progress).await?;
-        job.deliver(partitions, &self.results, sink).await
+        job.deliver(partitions, &self.results, sink).await?;
+        if let RowSink::Measure { stages, .. } = sink {
+            *stages = job.measured().await;
+        }
+        Ok(())
     }
 
     async fn wait_for_executors(&self, query: &Query) -> Result<()> {

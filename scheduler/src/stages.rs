@@ -1,9 +1,11 @@
-//! A picture of a job's stages: how far they are, on whom they depend, what was lost.
+//! A picture of a job's stages: how far they are, on whom they depend, what was lost, what was
+//! measured.
 
 use std::collections::{HashMap, HashSet};
 
 use ballista_core::serde::protobuf::failed_task::FailedReason;
 use ballista_core::serde::protobuf::task_status::Status;
+use ballista_scheduler::display::format_stage_metrics;
 use ballista_scheduler::state::execution_graph::ExecutionGraph;
 use ballista_scheduler::state::execution_stage::{ExecutionStage, TaskInfo};
 
@@ -93,4 +95,43 @@ impl Stages {
             }
         }
     }
+}
+
+/// The stages that ran to their end, in order: a title and the plan with the metrics of all tasks.
+pub(crate) fn measured(graph: &dyn ExecutionGraph) -> Vec<(String, String)> {
+    let mut numbered: Vec<_> = graph.stages().iter().collect();
+    numbered.sort_by_key(|(number, _)| **number);
+    numbered
+        .into_iter()
+        .filter_map(|(number, stage)| match stage {
+            ExecutionStage::Successful(stage) => {
+                let plan = format_stage_metrics(stage.plan.as_ref(), &stage.stage_metrics);
+                let text = format!("{}\n{plan}", summary(&stage.task_infos));
+                Some((format!("stage {number}"), text))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// How many tasks there were, where, and from the start of the first to the end of the last.
+fn summary(tasks: &[TaskInfo]) -> String {
+    let executors: HashSet<&str> = tasks
+        .iter()
+        .filter_map(|task| match &task.task_status {
+            Status::Successful(task) => Some(task.executor_id.as_str()),
+            _ => None,
+        })
+        .collect();
+    let began = tasks.iter().map(|task| task.start_exec_time).min();
+    let ended = tasks.iter().map(|task| task.end_exec_time).max();
+    let millis = ended.unwrap_or(0).saturating_sub(began.unwrap_or(0));
+    let plural = |n: usize| if n == 1 { "" } else { "s" };
+    format!(
+        "{} task{} on {} executor{}, {millis} ms",
+        tasks.len(),
+        plural(tasks.len()),
+        executors.len(),
+        plural(executors.len())
+    )
 }

@@ -125,8 +125,16 @@ impl Statements {
                 rows.len() + 1
             )));
         }
+        let distributed = is_distributed(session, &planned)?;
         match planned {
-            Planned::Query(query) => self.start_query(session, sql, query),
+            Planned::Query(plan) => {
+                let query = self.begin(session, sql, distributed);
+                Ok(self.start_query(query, plan))
+            }
+            Planned::Analyze(analyze) => {
+                let query = self.begin(session, sql, distributed);
+                Ok(self.start_analyze(session, query, analyze))
+            }
             Planned::CopyImages(copy) => Ok(self.start_copy(session, sql, copy)),
             Planned::Command(command) if !command.is_update() => {
                 self.start_command(session, sql, command).await
@@ -190,6 +198,11 @@ impl Statements {
         }
     }
 
+    /// What plans run on.
+    pub(crate) fn places(&self) -> &Places {
+        &self.inner.places
+    }
+
     pub(crate) fn begin(&self, session: &Session, sql: &str, distributed: bool) -> RunningQuery {
         let user = &session.principal().name;
         self.inner
@@ -197,14 +210,8 @@ impl Statements {
             .begin(user, sql, distributed, CancellationToken::new())
     }
 
-    fn start_query(&self, session: &Session, sql: &str, plan: QueryPlan) -> Result<Execution> {
-        let planned = Planned::Query(plan);
-        let distributed = is_distributed(session, &planned)?;
-        let schema = planned.schema();
-        let Planned::Query(plan) = planned else {
-            return Err(StatementError::Empty);
-        };
-        let query = self.begin(session, sql, distributed);
+    fn start_query(&self, query: RunningQuery, plan: QueryPlan) -> Execution {
+        let schema = plan.schema();
         let (id, progress) = (query.id.clone(), Arc::clone(&query.progress));
 
         let mut stream = RecordBatchReceiverStream::builder(Arc::clone(&schema), BATCHES_AHEAD);
@@ -215,7 +222,7 @@ impl Statements {
             sent: false,
         };
         let places = Arc::clone(&self.inner.places);
-        let threads = if distributed {
+        let threads = if query.distributed {
             tokio::runtime::Handle::current()
         } else {
             places.local.threads()
@@ -226,13 +233,13 @@ impl Statements {
             done.map_err(DataFusionError::from)
         };
         stream.spawn_on(work, &threads);
-        Ok(Execution {
+        Execution {
             id,
             schema,
             rows: stream.build(),
             is_update: false,
             progress,
-        })
+        }
     }
 
     async fn start_command(
@@ -357,14 +364,27 @@ impl Statements {
                     batches.iter().map(|batch| batch.num_rows() as u64).sum()
                 }
             },
-            Planned::Query(_) | Planned::CopyImages(_) => return Err(StatementError::Empty),
+            Planned::Query(_) | Planned::Analyze(_) | Planned::CopyImages(_) => {
+                return Err(StatementError::Empty);
+            }
         };
         Ok(i64::try_from(affected).unwrap_or(i64::MAX))
     }
 
     /// Writes data files, then commits them. Until the commit begins, a failure or a cancel leaves
     /// the table as it was and removes the files that are known.
-    pub(crate) async fn write(&self, query: &RunningQuery, write: WritePlan) -> Result<u64> {
+    async fn write(&self, query: &RunningQuery, write: WritePlan) -> Result<u64> {
+        let files = self.write_files(query, &write).await?;
+        Ok(write.finish(files).await?)
+    }
+
+    /// Writes data files, for the caller to commit or to discard. After a failure or a cancel those
+    /// that are known are removed.
+    pub(crate) async fn write_files(
+        &self,
+        query: &RunningQuery,
+        write: &WritePlan,
+    ) -> Result<Vec<DataFile>> {
         let mut sink = RowSink::Memory(Vec::new());
         let done = self
             .inner
@@ -372,13 +392,11 @@ impl Statements {
             .run(query, &write.query(), &mut sink)
             .await;
         let files = data_files(&sink)?;
-        match done {
-            Ok(()) => Ok(write.finish(files).await?),
-            Err(error) => {
-                write.discard(&files).await;
-                Err(error)
-            }
+        if let Err(error) = done {
+            write.discard(&files).await;
+            return Err(error);
         }
+        Ok(files)
     }
 }
 

@@ -195,7 +195,13 @@ async fn answers_are_the_same_wherever_a_statement_runs() {
         "SELECT id FROM orders ORDER BY price DESC LIMIT 5",
         "SELECT * FROM orders WHERE id = 777",
         "SELECT id FROM orders WHERE id < 0",
+        // What a task does not read of a union is cut out of its plan.
+        "SELECT count(*), sum(id) FROM (SELECT id FROM orders UNION ALL SELECT id FROM none)",
+        "SELECT count(*), sum(id) FROM (SELECT 7 AS id UNION ALL SELECT id FROM orders UNION ALL SELECT 8)",
     ];
+    cluster
+        .update(&session, "CREATE TABLE none (id BIGINT)")
+        .await;
     for sql in queries {
         let mut answers = Vec::new();
         for placement in ["local", "distributed"] {
@@ -204,6 +210,42 @@ async fn answers_are_the_same_wherever_a_statement_runs() {
             answers.push(pretty_format_batches(&[rows]).unwrap().to_string());
         }
         assert_eq!(answers[0], answers[1], "{sql}");
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn analyze_shows_what_was_measured_where_the_query_ran() {
+    let cluster = Cluster::start(&[]).await;
+    let session = orders(&cluster).await;
+    let sql = "EXPLAIN ANALYZE SELECT region, count(*) FROM orders WHERE id > 100 GROUP BY region";
+    let mut texts = Vec::new();
+    for placement in ["local", "distributed"] {
+        session.set("query.placement", placement).unwrap();
+        let rows = cluster.rows(&session, sql).await;
+        texts.push(pretty_format_batches(&[rows]).unwrap().to_string());
+    }
+    let [local, distributed] = texts.as_slice() else {
+        panic!("{texts:?}");
+    };
+    for text in [local, distributed] {
+        for part in [
+            "AggregateExec",
+            "output_rows=39.90 K",
+            "lake.default.orders (version 1)",
+        ] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+    assert!(local.contains("query.placement is local"), "{local}");
+    for part in [
+        "stage 0",
+        "stage 1",
+        "executor",
+        "7 in ",
+        "query.placement is distributed",
+    ] {
+        assert!(distributed.contains(part), "{part} is not in {distributed}");
     }
     cluster.stop().await;
 }

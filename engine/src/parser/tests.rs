@@ -34,28 +34,18 @@ fn utc() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")))
 }
 
-const IMAGES: &str = "CREATE TABLE raw.images (
-    id STRING,
-    filename STRING,
-    content BINARY,
-    mime_type STRING,
-    size BIGINT,
-    created_at TIMESTAMP,
-    metadata STRUCT<
-        width: INT,
-        height: INT,
-        channels: INT,
-        format: STRING
-    >,
-    ingestion_time TIMESTAMP
-)
-USING DELTA
-PARTITIONED BY (date_partition STRING)
-";
+/// The seed's statement that creates the table.
+fn seed(table: &str) -> &'static str {
+    let image_lake = include_str!("../../../tests/seeds/image_lake.sql");
+    let data_platform = include_str!("../../../tests/seeds/data_platform.sql");
+    let mut statements = image_lake.split("\n\n").chain(data_platform.split("\n\n"));
+    let start = format!("CREATE TABLE {table} (");
+    statements.find(|sql| sql.contains(&start)).unwrap()
+}
 
 #[test]
 fn images_of_the_seed() {
-    let images = table(IMAGES);
+    let images = table(seed("raw.images"));
     assert_eq!(images.name, name(&["raw", "images"]));
     assert_eq!(images.using.as_deref(), Some("DELTA"));
     let types: Vec<_> = images.columns.iter().map(|c| c.data_type.clone()).collect();
@@ -91,48 +81,19 @@ fn images_of_the_seed() {
 
 #[test]
 fn features_of_the_seed() {
-    let features = table(
-        "CREATE TABLE processed.features (
-    image_id STRING,
-    feature_vector ARRAY<FLOAT>,
-    model_version STRING,
-    extracted_at TIMESTAMP,
-    confidence DOUBLE
-)
-USING DELTA
-PARTITIONED BY (date_partition STRING)",
-    );
+    let features = table(seed("processed.features"));
     let list = DataType::List(Arc::new(Field::new("element", DataType::Float32, true)));
     assert_eq!(features.columns[1].data_type, list);
 }
 
 #[test]
 fn tables_of_the_second_seed() {
-    let users = table(
-        "CREATE TABLE users (
-    user_id STRING,
-    name STRING,
-    email STRING,
-    created_at TIMESTAMP,
-    last_login TIMESTAMP
-) USING DELTA
-PARTITIONED BY (created_at)",
-    );
+    let users = table(seed("users"));
     assert_eq!(
         users.partitioned_by,
         [PartitionItem::Column("created_at".into())]
     );
-    let transactions = table(
-        "CREATE TABLE transactions (
-    transaction_id STRING,
-    user_id STRING,
-    product_id STRING,
-    quantity INT,
-    total_amount DOUBLE,
-    transaction_time TIMESTAMP
-) USING DELTA
-PARTITIONED BY (date(transaction_time))",
-    );
+    let transactions = table(seed("transactions"));
     let date = PartitionItem::Transform {
         function: PartitionFunction::Date,
         column: "transaction_time".into(),

@@ -148,6 +148,10 @@ pub async fn execute(planned: Planned) -> Result<Outcome, EngineError> {
             CommandOutput::Rows(batches) => Outcome::Rows(batches),
             CommandOutput::Affected(rows) => Outcome::Affected(rows),
         }),
+        Planned::Analyze(analyze) => {
+            let query = analyze.local()?;
+            Ok(Outcome::Rows(run(&query.local_ctx(), &query.plan).await?))
+        }
         Planned::CopyImages(copy) => panic!("the scheduler conducts COPY INTO {}", copy.table),
     }
 }

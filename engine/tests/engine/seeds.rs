@@ -2,76 +2,20 @@
 
 use crate::harness::Lake;
 
-const SEED_TABLES: [&str; 6] = [
-    "CREATE TABLE raw.images (
-    id STRING,
-    filename STRING,
-    content BINARY,
-    mime_type STRING,
-    size BIGINT,
-    created_at TIMESTAMP,
-    metadata STRUCT<
-        width: INT,
-        height: INT,
-        channels: INT,
-        format: STRING
-    >,
-    ingestion_time TIMESTAMP
-)
-USING DELTA
-PARTITIONED BY (date_partition STRING)",
-    "CREATE TABLE processed.features (
-    image_id STRING,
-    feature_vector ARRAY<FLOAT>,
-    model_version STRING,
-    extracted_at TIMESTAMP,
-    confidence DOUBLE
-)
-USING DELTA
-PARTITIONED BY (date_partition STRING)",
-    "CREATE TABLE curated.analytics (
-    image_id STRING,
-    classification STRING,
-    confidence DOUBLE,
-    processing_time DOUBLE,
-    created_at TIMESTAMP
-)
-USING DELTA
-PARTITIONED BY (date_partition STRING)",
-    "-- Users table
-CREATE TABLE users (
-    user_id STRING,
-    name STRING,
-    email STRING,
-    created_at TIMESTAMP,
-    last_login TIMESTAMP
-) USING DELTA
-PARTITIONED BY (created_at)",
-    "-- Products table
-CREATE TABLE products (
-    product_id STRING,
-    name STRING,
-    category STRING,
-    price DOUBLE,
-    created_at TIMESTAMP
-) USING DELTA
-PARTITIONED BY (category)",
-    "-- Transactions table
-CREATE TABLE transactions (
-    transaction_id STRING,
-    user_id STRING,
-    product_id STRING,
-    quantity INT,
-    total_amount DOUBLE,
-    transaction_time TIMESTAMP
-) USING DELTA
-PARTITIONED BY (date(transaction_time))",
-];
+/// The statements of both seeds, which stand without semicolons between blank lines.
+fn seed_tables() -> Vec<&'static str> {
+    let image_lake = include_str!("../../../tests/seeds/image_lake.sql");
+    let data_platform = include_str!("../../../tests/seeds/data_platform.sql");
+    let statements = image_lake.split("\n\n").chain(data_platform.split("\n\n"));
+    statements.collect()
+}
 
 #[tokio::test]
 async fn all_tables_of_the_seeds_are_made_and_take_rows() {
     let lake = Lake::new().await;
-    for sql in SEED_TABLES {
+    let tables = seed_tables();
+    assert_eq!(tables.len(), 6);
+    for sql in tables {
         lake.ok(sql).await;
     }
     lake.ok(
@@ -109,7 +53,8 @@ async fn all_tables_of_the_seeds_are_made_and_take_rows() {
 #[tokio::test]
 async fn a_day_of_a_timestamp_is_filled_on_write_and_prunes_files_on_read() {
     let lake = Lake::new().await;
-    lake.ok(SEED_TABLES[5]).await;
+    let tables = seed_tables();
+    lake.ok(tables.last().unwrap()).await;
     lake.ok("INSERT INTO transactions VALUES \
          ('t1', 'u', 'p', 1, 2.5, '2024-05-06 23:59:59'), \
          ('t2', 'u', 'p', 2, 3.5, '2024-05-07 00:00:00')")

@@ -30,15 +30,22 @@ use crate::{
     table::{CreateTable, TableRef},
 };
 
-/// Commits the changes on top of the snapshot and returns the new version.
-///
-/// A commit that lost the race for its version is checked against the winners and tried again at
-/// the next one. When this returns an error other than [`LakeError::Conflict`], the caller must look
+/// What to do about versions that others committed after the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Race {
+    /// Check them for contradictions, and commit after them.
+    Retry,
+    /// Let them have it: the commit is [`LakeError::Conflict`] with `lost_race`.
+    Yield,
+}
+
+/// Commits the changes on top of the snapshot and returns the new version. When this returns an error other than [`LakeError::Conflict`], the caller must look
 /// at the table before it deletes files: a store may have kept a commit whose answer was lost.
 pub(crate) async fn commit(
     snapshot: &Snapshot,
     base: &DeltaBase,
     changes: &Changes,
+    race: Race,
 ) -> Result<u64> {
     let table = &snapshot.table;
     let state = super::load::state(table, &base.table)?;
@@ -60,7 +67,11 @@ pub(crate) async fn commit(
         predicate: None,
     };
     let checked = Checked::new(state)?;
-    let pre = CommitBuilder::from(CommitProperties::default())
+    let mut commit = CommitBuilder::from(CommitProperties::default());
+    if race == Race::Yield {
+        commit = commit.with_max_retries(0);
+    }
+    let pre = commit
         .with_actions(actions)
         .build(Some(&checked), base.table.log_store(), operation);
     finish(table, pre).await

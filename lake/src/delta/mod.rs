@@ -23,7 +23,7 @@ use crate::{
     table::TableRef,
 };
 
-pub(crate) use commit::{commit, create, set_properties};
+pub(crate) use commit::{Race, commit, create, set_properties};
 pub(crate) use load::{exists, load};
 pub(crate) use protocol::check_writable;
 

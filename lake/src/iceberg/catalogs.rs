@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use iceberg::{Catalog, CatalogBuilder as _, ErrorKind, NamespaceIdent, TableIdent, table::Table};
@@ -32,6 +33,11 @@ use crate::{
 
 /// Key of a namespace's property that says where its new tables go.
 const LOCATION: &str = "location";
+
+/// A REST catalog that takes longer to accept a connection, or to answer, is an error: a statement that
+/// names one of its tables must end.
+const REST_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const REST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The Iceberg catalogs, each connected on first use. `Debug` prints no credentials.
 #[derive(Debug)]
@@ -230,7 +236,16 @@ impl Catalogs {
                 if let Some(token) = &attached.token {
                     properties.insert("token".to_owned(), token.expose().to_owned());
                 }
+                let unusable = |error: reqwest::Error| {
+                    LakeError::Invalid(format!("making an HTTP client: {error}"))
+                };
+                let client = reqwest::Client::builder()
+                    .connect_timeout(REST_CONNECT_TIMEOUT)
+                    .timeout(REST_TIMEOUT)
+                    .build()
+                    .map_err(unusable)?;
                 let catalog = RestCatalogBuilder::default()
+                    .with_client(client)
                     .with_storage_factory(Arc::new(LakeStorageFactory::new(self.stores.clone())))
                     .load(&attached.name, properties)
                     .await

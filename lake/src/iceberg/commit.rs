@@ -29,6 +29,7 @@ use crate::{
     error::{LakeError, Result},
     scan::object_path,
     snapshot::Snapshot,
+    sort_order,
     stores::Stores,
     table::TableRef,
 };
@@ -230,6 +231,9 @@ fn describe(
         .file_size_in_bytes(file.size)
         .partition_spec_id(metadata.default_partition_spec_id())
         .partition(partition(table, metadata, file)?);
+    if let Some(sort_order) = sort_order::id_of_files(metadata) {
+        builder.sort_order_id(sort_order);
+    }
     metrics::describe(&mut builder, metadata.current_schema(), footer);
     builder.build().map_err(|e| {
         LakeError::Invalid(format!(

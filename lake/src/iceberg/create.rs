@@ -7,9 +7,10 @@ use iceberg::{
     Catalog, ErrorKind, MetadataLocation, TableCreation, TableIdent,
     io::FileIO,
     spec::{
-        DataFile as IcebergFile, MAIN_BRANCH, ManifestListWriter, ManifestWriterBuilder, Operation,
-        Schema, Snapshot as IcebergSnapshot, SnapshotSummaryCollector, Summary, TableMetadata,
-        TableMetadataBuilder, Transform as IcebergTransform, UnboundPartitionSpec,
+        DataFile as IcebergFile, MAIN_BRANCH, ManifestListWriter, ManifestWriterBuilder, NullOrder,
+        Operation, Schema, Snapshot as IcebergSnapshot, SnapshotSummaryCollector, SortDirection,
+        SortField, SortOrder, Summary, TableMetadata, TableMetadataBuilder,
+        Transform as IcebergTransform, UnboundPartitionSpec,
     },
 };
 use object_store::ObjectStore as _;
@@ -32,6 +33,9 @@ use crate::{
 
 /// Sequence number of a table's first snapshot.
 const FIRST: i64 = 1;
+
+/// Id of a new table's sort order; 0 is for none.
+const FIRST_SORT_ORDER: i64 = 1;
 
 /// Whether the table is in its catalog, or an Iceberg table lies at its location.
 pub(crate) async fn exists(table: &TableRef, catalogs: &Catalogs) -> Result<bool> {
@@ -279,6 +283,7 @@ fn creation(request: &CreateTable, ident: &TableIdent) -> Result<TableCreation> 
         .name(ident.name.clone())
         .location(location(table)?)
         .partition_spec(partition_spec(request, &schema)?)
+        .sort_order_opt(sort_order(request, &schema)?)
         .schema(schema)
         .properties(properties)
         .build())
@@ -314,6 +319,39 @@ fn partition_spec(request: &CreateTable, schema: &Schema) -> Result<UnboundParti
             .map_err(failed(&request.table.name, "describing its partitioning"))?;
     }
     Ok(spec.build())
+}
+
+/// The sort order that the request's properties ask for; None for none.
+fn sort_order(request: &CreateTable, schema: &Schema) -> Result<Option<SortOrder>> {
+    let fields: Vec<SortField> = request
+        .sort_by()?
+        .iter()
+        .filter_map(|sort| {
+            let source = schema.field_by_name(&sort.column)?;
+            Some(SortField {
+                source_id: source.id,
+                transform: IcebergTransform::Identity,
+                direction: match sort.descending {
+                    true => SortDirection::Descending,
+                    false => SortDirection::Ascending,
+                },
+                null_order: match sort.nulls_first {
+                    true => NullOrder::First,
+                    false => NullOrder::Last,
+                },
+            })
+        })
+        .collect();
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    let order = SortOrder::builder()
+        .with_order_id(FIRST_SORT_ORDER)
+        .with_fields(fields)
+        .build(schema);
+    order
+        .map(Some)
+        .map_err(failed(&request.table.name, "describing its sort order"))
 }
 
 fn iceberg_transform(transform: Transform) -> IcebergTransform {

@@ -32,7 +32,7 @@ pub(crate) use load::load;
 /// State of the Iceberg table that a snapshot was read from.
 #[derive(Debug, Clone)]
 pub(crate) struct IcebergBase {
-    table: Table,
+    pub(crate) table: Table,
     catalog: Arc<dyn Catalog>,
     manifests: Arc<load::Manifests>,
 }

@@ -52,7 +52,10 @@ struct LakeStorage {
 }
 
 fn stores_without_settings() -> Arc<Stores> {
-    Stores::new(&shoal_config::Storage::default())
+    Stores::new(
+        &shoal_config::Storage::default(),
+        shoal_config::Processing::default().max_retries,
+    )
 }
 
 /// Splits an Iceberg path into the URL of its store and the path inside it.

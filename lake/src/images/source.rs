@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{ArrayRef, BinaryArray, Int32Array, RecordBatch, StringArray, StructArray},
+    buffer::{Buffer, OffsetBuffer},
     datatypes::{DataType, Fields, Schema, SchemaRef},
 };
 use bytes::Bytes;
@@ -219,7 +220,13 @@ impl Seen {
                 text(Some(blake3::hash(content).to_hex().to_string()))
             }
             ("content", Seen::Picture(_, content), _) => {
-                Arc::new(BinaryArray::from_vec(vec![content.as_ref()]))
+                // The bytes as they were read, not a copy.
+                let offsets = OffsetBuffer::from_lengths([content.len()]);
+                Arc::new(BinaryArray::new(
+                    offsets,
+                    Buffer::from(content.clone()),
+                    None,
+                ))
             }
             ("mime_type", Seen::Picture(info, _), _) => {
                 text(Some(info.format.mime_type().to_string()))

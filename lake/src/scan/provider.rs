@@ -13,7 +13,10 @@ use datafusion::{
     datasource::{
         TableType,
         listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource},
+        physical_plan::{
+            FileGroup, FileScanConfigBuilder, FileSource, ParquetSource,
+            parquet::CachedParquetFileReaderFactory,
+        },
         source::DataSourceExec,
         table_schema::TableSchema,
     },
@@ -255,19 +258,25 @@ impl TableProvider for LakeTable {
             .map(|&i| self.partitioned_file(i, &from_paths))
             .collect::<Result<Vec<PartitionedFile>>>()?;
         let statistics = self.statistics_of(&pruned, table_schema.table_schema());
-        let source =
-            ParquetSource::new(table_schema).with_table_parquet_options(parquet_options(session));
+        let store_url = Stores::store_url(&snapshot.table().location)?;
+        let runtime = session.runtime_env();
+        // Data files never change, so their footers are read once per process.
+        let footers = runtime.cache_manager.get_file_metadata_cache();
+        let readers =
+            CachedParquetFileReaderFactory::new(runtime.object_store(&store_url)?, footers);
+        let source = ParquetSource::new(table_schema)
+            .with_table_parquet_options(parquet_options(session))
+            .with_parquet_file_reader_factory(Arc::new(readers));
         let source: Arc<dyn FileSource> = match snapshot.table().format {
             Format::Delta => Arc::new(source),
             Format::Iceberg => Arc::new(FieldIdSource::new(Arc::new(source))),
         };
-        let config =
-            FileScanConfigBuilder::new(Stores::store_url(&snapshot.table().location)?, source)
-                .with_file_groups(balanced(files, session.config().target_partitions()))
-                .with_statistics(statistics)
-                .with_projection_indices(Some(in_scan_order))?
-                .with_limit(limit)
-                .build();
+        let config = FileScanConfigBuilder::new(store_url, source)
+            .with_file_groups(balanced(files, session.config().target_partitions()))
+            .with_statistics(statistics)
+            .with_projection_indices(Some(in_scan_order))?
+            .with_limit(limit)
+            .build();
         Ok(DataSourceExec::from_data_source(config))
     }
 }

@@ -13,7 +13,7 @@ use datafusion::{
         SendableRecordBatchStream, TaskContext,
         memory_pool::{MemoryConsumer, MemoryReservation},
     },
-    physical_expr::{EquivalenceProperties, PhysicalExpr},
+    physical_expr::{EquivalenceProperties, OrderingRequirements, PhysicalExpr},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
         PlanProperties,
@@ -127,6 +127,11 @@ impl ExecutionPlan for WriterExec {
             recursion = recursion.visit_sibling(|| f(check))?;
         }
         Ok(recursion)
+    }
+
+    /// Each task's rows, so each file, in the table's sort order.
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        vec![self.spec.ordering().map(OrderingRequirements::from)]
     }
 
     fn with_new_children(

@@ -1,6 +1,7 @@
 //! What a writer node has to know about its table. Travels to executors as JSON plus the schema.
 
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column};
 use parquet::{
     basic::{Compression, ZstdLevel},
     file::properties::{EnabledStatistics, WriterProperties},
@@ -14,7 +15,8 @@ use url::Url;
 use crate::{
     error::{LakeError, Result},
     iceberg,
-    snapshot::Snapshot,
+    snapshot::{Base, Snapshot},
+    sort_order::{self, SortColumn},
     table::{CreateTable, Format, PartitionField, TableRef},
 };
 
@@ -36,12 +38,14 @@ pub struct WriteSpec {
     pub partition_by: Vec<PartitionField>,
     /// Columns whose values are kept in the log instead of the files.
     pub outside_files: Vec<String>,
+    /// In which order rows stand in each file.
+    pub sort_by: Vec<SortColumn>,
     /// A file is closed when it has reached this many bytes.
     pub target_file_size: u64,
     /// A row group is closed when it has reached this many bytes.
     pub row_group_bytes: u64,
-    /// Zstandard level of all but binary columns.
-    pub zstd_level: i32,
+    /// Compression of all but binary columns, as `write.compression` says.
+    pub compression: String,
 }
 
 fn empty_schema() -> SchemaRef {
@@ -61,6 +65,14 @@ impl WriteSpec {
             snapshot.schema().clone(),
             snapshot.partition_by().to_vec(),
             outside_files,
+            match &snapshot.base {
+                Base::Delta(_) => sort_order::from_properties(
+                    &snapshot.table().name,
+                    snapshot.properties(),
+                    snapshot.schema(),
+                )?,
+                Base::Iceberg(base) => sort_order::from_metadata(base.table.metadata()),
+            },
             settings,
         )
     }
@@ -83,6 +95,7 @@ impl WriteSpec {
             },
             request.partition_by.clone(),
             outside_files,
+            request.sort_by()?,
             settings,
         )
     }
@@ -92,6 +105,7 @@ impl WriteSpec {
         schema: SchemaRef,
         partition_by: Vec<PartitionField>,
         outside_files: Vec<String>,
+        sort_by: Vec<SortColumn>,
         settings: &WriteSettings,
     ) -> Result<Self> {
         Ok(WriteSpec {
@@ -105,9 +119,10 @@ impl WriteSpec {
             schema,
             partition_by,
             outside_files,
+            sort_by,
             target_file_size: settings.target_file_size.0,
             row_group_bytes: settings.row_group_bytes.0,
-            zstd_level: zstd_level(&settings.compression)?,
+            compression: settings.compression.clone(),
         })
     }
 
@@ -120,14 +135,22 @@ impl WriteSpec {
             .collect()
     }
 
+    /// The sort order as a requirement on the rows, whose columns are the table's.
+    pub(crate) fn ordering(&self) -> Option<LexOrdering> {
+        let order = self.sort_by.iter().map_while(|sort| {
+            let column = Column::new_with_schema(&sort.column, &self.schema).ok()?;
+            Some(PhysicalSortExpr::new(Arc::new(column), sort.options()))
+        });
+        LexOrdering::new(order)
+    }
+
     /// Parquet settings of the table's files.
     ///
     /// Binary columns hold images: already compressed, never equal, and of no use as bounds.
     pub(crate) fn parquet_properties(&self) -> Result<WriterProperties> {
-        let level = ZstdLevel::try_new(self.zstd_level)?;
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("shoal ", env!("CARGO_PKG_VERSION")).into())
-            .set_compression(Compression::ZSTD(level))
+            .set_compression(compression(&self.compression)?)
             .set_max_row_group_bytes(usize::try_from(self.row_group_bytes).ok());
         for field in self.schema.fields() {
             let binary = matches!(field.data_type(), DataType::Binary | DataType::LargeBinary);
@@ -143,20 +166,25 @@ impl WriteSpec {
     }
 }
 
-/// The level in `zstd(level)`; plain `zstd` is level 1.
-fn zstd_level(compression: &str) -> Result<i32> {
+/// The Parquet codec that `write.compression` names.
+fn compression(name: &str) -> Result<Compression> {
     let wrong = || {
         LakeError::Invalid(format!(
-            "setting \"write.compression\": {compression:?} is not known; use \"zstd\" or \"zstd(level)\" with a level from 1 to 22"
+            "setting \"write.compression\": {name:?} is not one of none, snappy, lz4_raw, zstd(1) … zstd(22)"
         ))
     };
-    let rest = compression.trim().strip_prefix("zstd").ok_or_else(wrong)?;
-    if rest.is_empty() {
-        return Ok(1);
-    }
-    rest.strip_prefix('(')
-        .and_then(|r| r.strip_suffix(')'))
-        .and_then(|level| level.trim().parse().ok())
-        .filter(|level| (1..=22).contains(level))
-        .ok_or_else(wrong)
+    Ok(match name {
+        "none" => Compression::UNCOMPRESSED,
+        "snappy" => Compression::SNAPPY,
+        "lz4_raw" => Compression::LZ4_RAW,
+        zstd => {
+            let level = zstd
+                .strip_prefix("zstd(")
+                .and_then(|rest| rest.strip_suffix(')'));
+            let level = level
+                .and_then(|level| level.parse().ok())
+                .ok_or_else(wrong)?;
+            Compression::ZSTD(ZstdLevel::try_new(level).map_err(|_| wrong())?)
+        }
+    })
 }

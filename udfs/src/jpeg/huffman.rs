@@ -4,15 +4,33 @@
 const LOOKUP_BITS: u32 = 11;
 const LONGEST: usize = 16;
 
-/// What one step of decoding found: a run of zeros, then a value.
+/// What one step of decoding found: a run of zeros, then a value. One word, because three loads from
+/// the lookup table where one does would be a third of the time.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Step {
+pub(super) struct Step(u32);
+
+impl Step {
+    fn new(value: i32, run: u8, bits: u32) -> Self {
+        Self((value as u32) << 16 | u32::from(run) << 8 | bits)
+    }
+
     /// The value behind the code; 0 where the code has none.
-    pub(super) value: i16,
+    #[inline(always)]
+    pub(super) fn value(self) -> i32 {
+        self.0 as i32 >> 16
+    }
+
     /// Zeros before it. For the constant coefficient, meaningless.
-    pub(super) run: u8,
+    #[inline(always)]
+    pub(super) fn run(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
     /// Code and value together, in bits; 0 in the table means that the step does not fit.
-    bits: u8,
+    #[inline(always)]
+    fn bits(self) -> u32 {
+        self.0 & 0xFF
+    }
 }
 
 /// A run no other code has: the rest of the block is zero.
@@ -65,11 +83,8 @@ impl HuffmanTable {
         };
         for raw in 0..1_u32 << size {
             let first = (((code << size) | raw) << spare) as usize;
-            let step = Step {
-                value: extend(raw as i32, size) as i16,
-                run: run_of(symbol),
-                bits: (length + size) as u8,
-            };
+            let value = extend(raw as i32, size);
+            let step = Step::new(value, run_of(symbol), length + size);
             self.lookup[first..first + (1 << spare)].fill(step);
         }
     }
@@ -103,6 +118,9 @@ fn extend(raw: i32, size: u32) -> i32 {
 
 /// Reads bits from the highest down, drops stuffed zeros, and stops at a marker, after which it
 /// gives zeros.
+///
+/// It is small and copied freely: a loop that holds its own copy keeps it in registers.
+#[derive(Clone, Copy)]
 pub(super) struct BitReader<'a> {
     data: &'a [u8],
     position: usize,
@@ -125,34 +143,38 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// The next code of `table` with the value behind it; `None` when there is no such code.
-    #[inline]
-    pub(super) fn step(&mut self, table: &HuffmanTable) -> Option<Step> {
+    /// The next code of `table` with the value behind it, as almost all are: short, and without a
+    /// stuffed zero or the end near. `None` leaves it to [`Self::any_step`].
+    #[inline(always)]
+    pub(super) fn short_step(&mut self, table: &HuffmanTable) -> Option<Step> {
         // The longest code and value have 16 + 15 bits.
-        if self.valid < 32 {
-            self.refill();
+        if self.valid < 32 && !self.refill_word() {
+            return None;
         }
         let step = table.lookup[(self.buffer >> (64 - LOOKUP_BITS)) as usize];
-        if step.bits != 0 {
-            self.consume(u32::from(step.bits));
-            return Some(step);
+        if step.bits() == 0 {
+            return None;
         }
-        self.long_step(table)
+        self.consume(step.bits());
+        Some(step)
     }
 
+    /// The next code of `table` with the value behind it, and the reader after it; `None` when there
+    /// is no such code.
+    #[cold]
     #[inline(never)]
-    fn long_step(&mut self, table: &HuffmanTable) -> Option<Step> {
+    pub(super) fn any_step(mut self, table: &HuffmanTable) -> Option<(Self, Step)> {
+        if self.valid < 32 && !self.refill_word() {
+            self.refill_bytewise();
+        }
         let (symbol, length) = table.symbol((self.buffer >> 48) as u32)?;
         self.consume(length);
         let size = u32::from(symbol & 15);
         // Two shifts, because there is no shift by all 64 bits.
         let raw = (self.buffer >> 1 >> (63 - size)) as i32;
         self.consume(size);
-        Some(Step {
-            value: extend(raw, size) as i16,
-            run: run_of(symbol),
-            bits: (length + size) as u8,
-        })
+        let step = Step::new(extend(raw, size), run_of(symbol), length + size);
+        Some((self, step))
     }
 
     #[inline]
@@ -161,25 +183,26 @@ impl<'a> BitReader<'a> {
         self.valid -= bits;
     }
 
-    /// Fills the buffer to at least 56 bits.
-    #[inline]
-    fn refill(&mut self) {
-        if let Some(bytes) = self.data.get(self.position..).and_then(<[u8]>::first_chunk) {
-            let word = u64::from_be_bytes(*bytes);
-            if !holds_ff(word) {
-                let bytes = (63 - self.valid) / 8;
-                self.buffer |= word >> self.valid;
-                self.position += bytes as usize;
-                self.valid += bytes * 8;
-                // Bits beyond the last whole byte come again with the next refill.
-                self.buffer &= u64::MAX << (64 - self.valid);
-                return;
-            }
+    /// Fills the buffer to at least 56 bits; `false` if the next eight bytes hold 0xFF or the end.
+    #[inline(always)]
+    fn refill_word(&mut self) -> bool {
+        let Some(bytes) = self.data.get(self.position..).and_then(<[u8]>::first_chunk) else {
+            return false;
+        };
+        let word = u64::from_be_bytes(*bytes);
+        if holds_ff(word) {
+            return false;
         }
-        self.refill_bytewise();
+        let bytes = (63 - self.valid) / 8;
+        self.buffer |= word >> self.valid;
+        self.position += bytes as usize;
+        self.valid += bytes * 8;
+        // Bits beyond the last whole byte come again with the next refill.
+        self.buffer &= u64::MAX << (64 - self.valid);
+        true
     }
 
-    #[inline(never)]
+    /// Fills the buffer to at least 56 bits.
     fn refill_bytewise(&mut self) {
         while self.valid <= 56 {
             let byte = match self.data.get(self.position..) {

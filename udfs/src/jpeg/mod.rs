@@ -17,7 +17,7 @@ use std::f64::consts::PI;
 use image::{DynamicImage, GrayImage, RgbImage};
 
 use header::{Header, ZIGZAG};
-use huffman::{BitReader, END_OF_BLOCK, HuffmanTable};
+use huffman::{BitReader, END_OF_BLOCK, HuffmanTable, Step};
 
 /// By how much each side shrinks.
 pub(crate) const REDUCTION: u32 = 4;
@@ -131,6 +131,17 @@ fn weights(quantization: &[u16; 64]) -> [Weight; 128] {
     weights
 }
 
+/// The next code with its value; `None` when there is no such code.
+#[inline(always)]
+fn next_step(bits: &mut BitReader<'_>, table: &HuffmanTable) -> Option<Step> {
+    if let Some(step) = bits.short_step(table) {
+        return Some(step);
+    }
+    let (after, step) = bits.any_step(table)?;
+    *bits = after;
+    Some(step)
+}
+
 /// Reads the blocks of one component.
 struct BlockReader<'a> {
     constants: &'a HuffmanTable,
@@ -143,23 +154,31 @@ struct BlockReader<'a> {
 impl BlockReader<'_> {
     /// The averages of the next block: upper left, upper right, lower left, lower right.
     #[inline]
-    fn read(&mut self, bits: &mut BitReader<'_>) -> Option<[u8; 4]> {
-        let step = bits.step(self.constants)?;
-        self.constant = self.constant.wrapping_add(i32::from(step.value));
+    fn read(&mut self, reader: &mut BitReader<'_>) -> Option<[u8; 4]> {
+        // A copy, and sums by value: then the loop keeps all that it uses in registers.
+        let mut bits = *reader;
+        let step = next_step(&mut bits, self.constants)?;
+        self.constant = self.constant.wrapping_add(step.value());
         let mut sums = self.weights[0].map(|weight| weight * self.constant as f32);
         let mut place = 1;
         while place < 64 {
-            let step = bits.step(self.others)?;
-            place += usize::from(step.run);
-            let weight = &self.weights[place & 127];
-            for (sum, weight) in sums.iter_mut().zip(weight) {
-                *sum += f32::from(step.value) * weight;
-            }
+            let step = next_step(&mut bits, self.others)?;
+            place += usize::from(step.run());
+            let value = step.value() as f32;
+            let [a, b, c, d] = self.weights[place & 127];
+            let [flat, columns, rows, both] = sums;
+            sums = [
+                flat + value * a,
+                columns + value * b,
+                rows + value * c,
+                both + value * d,
+            ];
             place += 1;
-            if place > 64 && step.run != END_OF_BLOCK {
+            if place > 64 && step.run() != END_OF_BLOCK {
                 return None;
             }
         }
+        *reader = bits;
         let [flat, columns, rows, both] = sums;
         // A cast to u8 clamps; 128 undoes the level shift, 0.5 rounds.
         Some([
@@ -178,9 +197,15 @@ fn to_rgb(header: &Header, planes: &[Plane], width: usize, height: usize) -> Vec
     for (y, target) in pixels.chunks_exact_mut(width * 3).enumerate() {
         for ((component, plane), line) in header.components.iter().zip(planes).zip(&mut line) {
             let row = y * component.down / header.most_down * plane.width;
-            let repeat = header.most_across / component.across;
-            for (samples, sample) in line.chunks_mut(repeat).zip(&plane.pixels[row..]) {
-                samples.fill(*sample);
+            let samples = &plane.pixels[row..];
+            match header.most_across / component.across {
+                1 => line.copy_from_slice(&samples[..width]),
+                2 => twice(samples, line),
+                repeat => {
+                    for (samples, sample) in line.chunks_mut(repeat).zip(samples) {
+                        samples.fill(*sample);
+                    }
+                }
             }
         }
         let [first, second, third] = &line;
@@ -194,6 +219,17 @@ fn to_rgb(header: &Header, planes: &[Plane], width: usize, height: usize) -> Vec
         }
     }
     pixels
+}
+
+/// Each sample two times, for as long as `line` is.
+fn twice(samples: &[u8], line: &mut [u8]) {
+    let (pairs, odd) = line.as_chunks_mut::<2>();
+    for (pair, sample) in pairs.iter_mut().zip(samples) {
+        *pair = [*sample; 2];
+    }
+    if let ([last], Some(sample)) = (odd, samples.get(pairs.len())) {
+        *last = *sample;
+    }
 }
 
 /// JFIF conversion in 16-bit fixed point.

@@ -63,7 +63,7 @@ fn next_marker(content: &[u8], position: usize) -> Result<(u8, usize), ImageErro
 /// stuffed zero nor a restart marker, or at the end of the file.
 fn after_entropy_coded_data(content: &[u8], mut position: usize) -> usize {
     while let Some(rest) = content.get(position..) {
-        let Some(found) = rest.iter().position(|&b| b == 0xFF) else {
+        let Some(found) = memchr::memchr(0xFF, rest) else {
             break;
         };
         match rest.get(found + 1) {

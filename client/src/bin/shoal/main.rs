@@ -27,6 +27,10 @@ use shoal_scheduler::auth;
 use crate::args::{Command, CommandLine, HashArgs, Ingest};
 use crate::error::CliError;
 
+/// Batches are large and live shortly: glibc's allocator gives their pages back and takes them anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     // Ends the process with code 2 and an explanation if the command line is wrong.

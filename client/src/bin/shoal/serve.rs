@@ -1,8 +1,7 @@
 //! `shoal serve`: scheduler, front door and one executor in this process, until SIGTERM or Ctrl-C.
 
-use shoal_config::{Settings, logging};
+use shoal_config::{Settings, logging, stop_on_signal};
 use shoal_scheduler::Listening;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -11,10 +10,13 @@ use crate::error::CliError;
 
 /// Serves until told to stop. Prints one line to standard output once clients can connect.
 pub async fn serve(args: &ServeArgs) -> Result<(), CliError> {
-    let settings = Settings::load(args.config.as_deref(), &args.settings)?;
+    let settings = in_one_process(Settings::load(args.config.as_deref(), &args.settings)?);
     logging::init(args.logging.as_deref())?;
     let stop = CancellationToken::new();
-    stop_on_signal(&stop)?;
+    stop_on_signal(&stop).map_err(|source| CliError::File {
+        what: "cannot listen for signals".into(),
+        source,
+    })?;
 
     // The scheduler stops first: the statements it lets finish need the executor.
     let stop_executor = CancellationToken::new();
@@ -47,28 +49,18 @@ fn announce(listening: &Listening) {
     println!("Shoal is listening at {url}; in another terminal: shoal shell --url {url}");
 }
 
+/// `settings` with what is different where scheduler and executor are one process: nothing is gained by
+/// a job on the executor, so a statement may use as much memory here as it could there.
+fn in_one_process(mut settings: Settings) -> Settings {
+    let memory = settings.cluster.executor.memory;
+    settings.query.local_max_bytes.get_or_insert(memory);
+    settings.query.local_memory.get_or_insert(memory);
+    settings
+}
+
 /// `settings` with the port that the scheduler really has, where they leave the choice to it.
 fn with_scheduler(settings: &Settings, listening: &Listening) -> Settings {
     let mut settings = settings.clone();
     settings.cluster.scheduler.port = listening.internal.port();
     settings
-}
-
-/// Cancels `stop` on SIGTERM, and on SIGINT.
-fn stop_on_signal(stop: &CancellationToken) -> Result<(), CliError> {
-    let failed = |source| CliError::File {
-        what: "cannot listen for signals".into(),
-        source,
-    };
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.cancel();
-    });
-    Ok(())
 }

@@ -2,26 +2,28 @@
 //!
 //! Objects are taken in chunks, one commit each, so a run that is killed loses at most the chunk it was
 //! at, and the next run goes on from there. What an earlier run has taken in or rejected is left out
-//! by name, size and time of last change. An object that is no usable picture becomes a row of
+//! by name, size and time of last change, and so is what another run takes in at the same time. An object that is no usable picture becomes a row of
 //! the table's `…_rejected` neighbour, with the reason; it never stops the run.
 
-use std::collections::HashSet;
+mod append;
+mod known;
+
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::array::{Int64Array, RecordBatch};
 use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
-use futures::StreamExt;
 use shoal_config::Placement;
 use shoal_engine::parser::{CopyImages, Name};
 use shoal_engine::{Session, copy_schema, location_url};
-use shoal_lake::{ImageFiles, ImageObject, UNREADABLE, image_limits, list_images};
+use shoal_lake::{ImageFiles, ImageObject, image_limits, list_images};
 use shoal_udfs::probe::Limits;
 use url::Url;
 
+use self::append::Target;
+use self::known::fingerprint_of;
 use crate::error::{Result, StatementError};
 use crate::queries::RunningQuery;
 use crate::statement::{CopyProgress, Execution};
@@ -51,22 +53,38 @@ impl Statements {
         let query = self.begin(session, sql, distributed);
         let (statements, session) = (self.clone(), Arc::clone(session));
         self.in_background(query, copy_schema(), |query| async move {
+            let run = Run {
+                images: copy.table.clone(),
+                rejected: copy.table.with_suffix("_rejected"),
+                statements,
+                session,
+                query,
+            };
             let prepared = tokio::select! {
-                prepared = Copy::prepare(&statements, &session, &copy) => prepared?,
-                () = query.cancel.cancelled() => {
-                    return Err(StatementError::Cancelled { id: query.id.clone() });
+                prepared = Copy::prepare(&run, &copy) => prepared?,
+                () = run.query.cancel.cancelled() => {
+                    return Err(StatementError::Cancelled { id: run.query.id.clone() });
                 }
             };
-            prepared.run(&statements, &session, &query).await
+            prepared.run(&run).await
         })
     }
 }
 
-/// One run, once its objects are known.
-struct Copy {
-    source: Url,
+/// On whose behalf a run happens, and where it puts what it finds.
+struct Run {
+    statements: Statements,
+    session: Arc<Session>,
+    query: Arc<RunningQuery>,
     images: Name,
     rejected: Name,
+}
+
+/// A run once its objects are known.
+struct Copy {
+    source: Url,
+    images: Target,
+    rejected: Target,
     limits: Limits,
     started: DateTime<Utc>,
     fresh: Vec<ImageObject>,
@@ -75,44 +93,41 @@ struct Copy {
 
 impl Copy {
     /// Makes the tables if they are missing, lists the objects, and leaves out those already taken in.
-    async fn prepare(
-        statements: &Statements,
-        session: &Arc<Session>,
-        copy: &CopyImages,
-    ) -> Result<Self> {
+    async fn prepare(run: &Run, copy: &CopyImages) -> Result<Self> {
         if let Some(option) = copy.options.keys().next() {
             return Err(StatementError::Invalid(format!(
                 "COPY INTO {} has no option {option:?} for FILEFORMAT = IMAGE; leave OPTIONS out",
                 copy.table
             )));
         }
-        let engine = statements.engine();
+        let engine = run.statements.engine();
         let source = location_url(&copy.source)?;
-        let rejected = copy.table.with_suffix("_rejected");
-        for (table, columns) in [(&copy.table, IMAGE_COLUMNS), (&rejected, REJECTED_COLUMNS)] {
+        for (table, columns) in [
+            (&run.images, IMAGE_COLUMNS),
+            (&run.rejected, REJECTED_COLUMNS),
+        ] {
             let sql = format!(
                 "CREATE TABLE IF NOT EXISTS {} ({columns}) USING DELTA \
                  PARTITIONED BY (date_partition STRING)",
                 table.to_sql()
             );
-            statements
-                .execute(session, &sql, None)
-                .await?
-                .affected()
-                .await?;
+            let made = run.statements.execute(&run.session, &sql, None).await?;
+            made.affected().await?;
         }
+        let images = Target::open(&run.session, run.images.clone()).await?;
+        let rejected = Target::open(&run.session, run.rejected.clone()).await?;
         let listed = list_images(engine.lake().stores(), &source)
             .await
             .map_err(shoal_engine::EngineError::from)?;
         let files = listed.len() as u64;
-        let known = known(statements, session, &copy.table, &rejected).await?;
+        let known = run.known().await?;
         let fresh: Vec<ImageObject> = listed
             .into_iter()
             .filter(|object| !known.contains(&fingerprint_of(object)))
             .collect();
         Ok(Copy {
             source,
-            images: copy.table.clone(),
+            images,
             rejected,
             limits: image_limits(&engine.settings().images),
             started: Utc::now(),
@@ -128,29 +143,23 @@ impl Copy {
     }
 
     /// Takes the objects in, chunk by chunk, and answers with the totals.
-    async fn run(
-        mut self,
-        statements: &Statements,
-        session: &Arc<Session>,
-        query: &RunningQuery,
-    ) -> Result<RecordBatch> {
-        query.progress.set_copy(self.totals);
+    async fn run(mut self, run: &Run) -> Result<RecordBatch> {
+        run.query.progress.set_copy(self.totals);
         for chunk in chunks(std::mem::take(&mut self.fresh)) {
             let bytes: u64 = chunk.iter().map(|object| object.meta.size).sum();
             let objects = chunk.len() as u64;
-            let ingested = self
-                .write_images(statements, session, query, &chunk)
-                .await?;
-            self.totals.ingested += ingested;
-            if ingested < objects {
-                let rest = self.not_taken_in(statements, session, chunk).await?;
-                self.totals.rejected += self
-                    .write_rejected(statements, session, query, rest)
-                    .await?;
+            let (ingested, considered) = self.append_images(run, chunk).await?;
+            let mut rejected = 0;
+            if ingested < considered.len() as u64 {
+                let rest = self.not_taken_in(run, considered).await?;
+                (rejected, _) = self.append_rejected(run, rest).await?;
             }
+            self.totals.ingested += ingested;
+            self.totals.rejected += rejected;
+            self.totals.unchanged += objects - ingested - rejected;
             self.totals.done += objects;
             self.totals.bytes += bytes;
-            query.progress.set_copy(self.totals);
+            run.query.progress.set_copy(self.totals);
         }
         let count = |n: u64| {
             let n = i64::try_from(n).unwrap_or(i64::MAX);
@@ -168,13 +177,11 @@ impl Copy {
             .map_err(|error| StatementError::Invalid(error.to_string()))
     }
 
-    async fn write_images(
-        &self,
-        statements: &Statements,
-        session: &Arc<Session>,
-        query: &RunningQuery,
-        chunk: &[ImageObject],
-    ) -> Result<u64> {
+    async fn append_images(
+        &mut self,
+        run: &Run,
+        objects: Vec<ImageObject>,
+    ) -> Result<(u64, Vec<ImageObject>)> {
         let columns = [
             col("id"),
             col("filename"),
@@ -184,18 +191,15 @@ impl Copy {
             col("created_at"),
             col("metadata"),
         ];
-        let rows = self.rows(chunk.to_vec(), col("reason").is_null(), columns)?;
-        let write = session.plan_append(&self.images, rows).await?;
-        statements.write(query, write).await
+        let rows = Rows::of(self, col("reason").is_null(), columns.to_vec());
+        self.images.append(run, &rows, objects).await
     }
 
-    async fn write_rejected(
-        &self,
-        statements: &Statements,
-        session: &Arc<Session>,
-        query: &RunningQuery,
+    async fn append_rejected(
+        &mut self,
+        run: &Run,
         objects: Vec<ImageObject>,
-    ) -> Result<u64> {
+    ) -> Result<(u64, Vec<ImageObject>)> {
         let columns = [
             col("filename").alias("path"),
             col("size"),
@@ -203,49 +207,20 @@ impl Copy {
             col("reason"),
             col("detail"),
         ];
-        let rows = self.rows(objects, col("reason").is_not_null(), columns)?;
-        let write = session.plan_append(&self.rejected, rows).await?;
-        statements.write(query, write).await
-    }
-
-    /// The objects as rows of a table, those for which the condition is true.
-    fn rows<const N: usize>(
-        &self,
-        objects: Vec<ImageObject>,
-        condition: Expr,
-        columns: [Expr; N],
-    ) -> Result<LogicalPlan> {
-        let files = ImageFiles::new(self.source.clone(), objects, self.limits);
-        let now = ScalarValue::TimestampMicrosecond(
-            Some(self.started.timestamp_micros()),
-            Some("UTC".into()),
-        );
-        let today = self.started.format("%Y-%m-%d").to_string();
-        let mut selected = columns.to_vec();
-        selected.push(lit(now).alias("ingestion_time"));
-        selected.push(lit(today).alias("date_partition"));
-        LogicalPlanBuilder::scan("objects", provider_as_source(Arc::new(files)), None)
-            .and_then(|plan| plan.filter(condition))
-            .and_then(|plan| plan.project(selected))
-            .and_then(LogicalPlanBuilder::build)
-            .map_err(|error| StatementError::Invalid(error.strip_backtrace()))
+        let rows = Rows::of(self, col("reason").is_not_null(), columns.to_vec());
+        self.rejected.append(run, &rows, objects).await
     }
 
     /// The objects of the chunk that are not in the images table now.
-    async fn not_taken_in(
-        &self,
-        statements: &Statements,
-        session: &Arc<Session>,
-        chunk: Vec<ImageObject>,
-    ) -> Result<Vec<ImageObject>> {
+    async fn not_taken_in(&self, run: &Run, chunk: Vec<ImageObject>) -> Result<Vec<ImageObject>> {
         let sql = format!(
             "SELECT filename, size, created_at FROM {} WHERE date_partition = '{}' AND \
              ingestion_time = TIMESTAMP '{}'",
-            self.images.to_sql(),
+            run.images.to_sql(),
             self.started.format("%Y-%m-%d"),
             self.started.format("%Y-%m-%dT%H:%M:%S%.6fZ"),
         );
-        let taken = fingerprints(statements, session, &sql).await?;
+        let taken = run.fingerprints(&sql).await?;
         Ok(chunk
             .into_iter()
             .filter(|object| !taken.contains(&fingerprint_of(object)))
@@ -253,65 +228,40 @@ impl Copy {
     }
 }
 
-/// Objects that an earlier run has taken in or rejected. One that could not be read is tried again.
-async fn known(
-    statements: &Statements,
-    session: &Arc<Session>,
-    images: &Name,
-    rejected: &Name,
-) -> Result<HashSet<u128>> {
-    let sql = format!(
-        "SELECT filename, size, created_at FROM {} UNION ALL \
-         SELECT path, size, created_at FROM {} WHERE reason <> '{UNREADABLE}'",
-        images.to_sql(),
-        rejected.to_sql()
-    );
-    fingerprints(statements, session, &sql).await
+/// Objects as rows of one of the two tables.
+struct Rows {
+    source: Url,
+    limits: Limits,
+    condition: Expr,
+    columns: Vec<Expr>,
 }
 
-async fn fingerprints(
-    statements: &Statements,
-    session: &Arc<Session>,
-    sql: &str,
-) -> Result<HashSet<u128>> {
-    let mut rows = statements.execute(session, sql, None).await?.rows;
-    let mut found = HashSet::new();
-    while let Some(batch) = rows.next().await {
-        let batch = batch.map_err(StatementError::from_stream)?;
-        let names = batch.column(0).as_string_opt::<i32>();
-        let sizes = batch.column(1).as_primitive_opt::<Int64Type>();
-        let times = batch
-            .column(2)
-            .as_primitive_opt::<TimestampMicrosecondType>();
-        let (Some(names), Some(sizes), Some(times)) = (names, sizes, times) else {
-            return Err(StatementError::Invalid(format!(
-                "COPY INTO needs the columns filename STRING, size BIGINT and created_at TIMESTAMP, \
-                 but the table has {}",
-                batch.schema()
-            )));
-        };
-        found.extend(
-            (0..batch.num_rows())
-                .map(|row| fingerprint(names.value(row), sizes.value(row), times.value(row))),
+impl Rows {
+    /// Those for which the condition is true. Time and day of the run are added to the columns.
+    fn of(copy: &Copy, condition: Expr, mut columns: Vec<Expr>) -> Self {
+        let now = ScalarValue::TimestampMicrosecond(
+            Some(copy.started.timestamp_micros()),
+            Some("UTC".into()),
         );
+        let today = copy.started.format("%Y-%m-%d").to_string();
+        columns.push(lit(now).alias("ingestion_time"));
+        columns.push(lit(today).alias("date_partition"));
+        Self {
+            source: copy.source.clone(),
+            limits: copy.limits,
+            condition,
+            columns,
+        }
     }
-    Ok(found)
-}
 
-fn fingerprint_of(object: &ImageObject) -> u128 {
-    let size = i64::try_from(object.meta.size).unwrap_or(i64::MAX);
-    fingerprint(&object.url, size, object.modified_micros())
-}
-
-/// 128 bits that stand for an object's name, size and time: millions of them fit into memory.
-fn fingerprint(name: &str, size: i64, micros: i64) -> u128 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(name.as_bytes());
-    hasher.update(&size.to_le_bytes());
-    hasher.update(&micros.to_le_bytes());
-    let mut first = [0; 16];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    u128::from_le_bytes(first)
+    fn plan(&self, objects: Vec<ImageObject>) -> Result<LogicalPlan> {
+        let files = ImageFiles::new(self.source.clone(), objects, self.limits);
+        LogicalPlanBuilder::scan("objects", provider_as_source(Arc::new(files)), None)
+            .and_then(|plan| plan.filter(self.condition.clone()))
+            .and_then(|plan| plan.project(self.columns.clone()))
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| StatementError::Invalid(error.strip_backtrace()))
+    }
 }
 
 fn chunks(objects: Vec<ImageObject>) -> Vec<Vec<ImageObject>> {
@@ -360,16 +310,5 @@ mod tests {
         let many = (0..CHUNK_OBJECTS + 1).map(|n| object(&n.to_string(), 1));
         let lengths: Vec<usize> = chunks(many.collect()).iter().map(Vec::len).collect();
         assert_eq!(lengths, [CHUNK_OBJECTS, 1]);
-    }
-
-    #[test]
-    fn name_size_and_time_each_tell_objects_apart() {
-        let all = [
-            fingerprint("a", 1, 1),
-            fingerprint("b", 1, 1),
-            fingerprint("a", 2, 1),
-            fingerprint("a", 1, 2),
-        ];
-        assert_eq!(all.into_iter().collect::<HashSet<_>>().len(), 4);
     }
 }

@@ -1,0 +1,103 @@
+//! How many rows go into a batch where rows are large.
+//!
+//! DataFusion counts rows: 8192 of them, also where each carries a photo. So for a statement that
+//! reads binary columns the number is set from what a row of its tables takes on average.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source_as_provider;
+use datafusion::execution::context::SessionState;
+use datafusion::logical_expr::{LogicalPlan, TableScan};
+use shoal_config::Processing;
+use shoal_lake::{ImageFiles, LakeTable};
+
+use crate::config::is_set_by_user;
+use crate::error::Result;
+
+/// Bounds of batches that carry binary values.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BinaryBatches {
+    rows: usize,
+    bytes: u64,
+}
+
+impl BinaryBatches {
+    pub(crate) fn of(settings: &Processing) -> Self {
+        Self {
+            rows: settings.batch_size.max(1),
+            bytes: settings.batch_bytes.0,
+        }
+    }
+
+    fn rows_of(&self, row_bytes: u64) -> usize {
+        let rows = self.bytes / row_bytes.max(1);
+        usize::try_from(rows)
+            .unwrap_or(usize::MAX)
+            .clamp(1, self.rows)
+    }
+}
+
+/// Sets the number of rows in a batch, if `plan` reads binary columns and the user has not set it.
+pub(crate) fn bound_batches(state: &mut SessionState, plan: &LogicalPlan) -> Result<()> {
+    let key = "datafusion.execution.batch_size";
+    let Some(bounds) = state.config().get_extension::<BinaryBatches>() else {
+        return Ok(());
+    };
+    if is_set_by_user(state.config(), key) {
+        return Ok(());
+    }
+    let mut widest = None;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            widest = widest.max(binary_row_bytes(scan)?);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if let Some(row_bytes) = widest {
+        let rows = bounds.rows_of(row_bytes).min(state.config().batch_size());
+        let config = state.config().clone().with_batch_size(rows);
+        *state.config_mut() = config;
+    }
+    Ok(())
+}
+
+/// Average bytes of a row in the files of a table of which binary columns are read.
+fn binary_row_bytes(scan: &TableScan) -> datafusion::error::Result<Option<u64>> {
+    let fields = scan.projected_schema.fields();
+    let is_binary = |data_type: &DataType| {
+        matches!(
+            data_type,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView
+        )
+    };
+    if !fields.iter().any(|field| is_binary(field.data_type())) {
+        return Ok(None);
+    }
+    let provider = source_as_provider(&scan.source)?;
+    let (bytes, rows) = if let Some(objects) = provider.downcast_ref::<ImageFiles>() {
+        (objects.total_bytes(), objects.len() as u64)
+    } else if let Some(table) = provider.downcast_ref::<LakeTable>() {
+        let files = table.snapshot().files().iter();
+        let known = files.filter_map(|file| Some((file.size, file.rows?)));
+        known.fold((0, 0), |(bytes, rows), (b, r)| (bytes + b, rows + r))
+    } else {
+        return Ok(None);
+    };
+    Ok((rows > 0).then(|| bytes / rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_bounded_by_bytes_and_by_rows() {
+        let bounds = BinaryBatches {
+            rows: 1000,
+            bytes: 1 << 20,
+        };
+        assert_eq!(bounds.rows_of(100 << 10), 10);
+        assert_eq!(bounds.rows_of(5 << 20), 1);
+        assert_eq!(bounds.rows_of(0), 1000);
+    }
+}
