@@ -83,6 +83,16 @@ impl EngineError {
         }
     }
 
+    /// Whether a name or a place is taken.
+    pub(crate) fn is_already_exists(&self) -> bool {
+        matches!(
+            self,
+            Self::AlreadyExists { .. }
+                | Self::Lake(shoal_lake::LakeError::AlreadyExists { .. })
+                | Self::Catalog(shoal_catalog::CatalogError::AlreadyExists { .. })
+        )
+    }
+
     /// An [`EngineError::NotFound`] without a hint.
     pub fn not_found(kind: &'static str, name: impl Into<String>) -> Self {
         Self::NotFound {

@@ -1,5 +1,7 @@
 //! Where tables lie, and the commands that touch both lake and catalog when one is made.
 
+use std::time::Duration;
+
 use shoal_catalog::{CreateMode, DEFAULT_CATALOG, TableEntry, TableKind};
 use shoal_lake::{DataFile, Format, TableRef};
 use url::Url;
@@ -11,6 +13,10 @@ use crate::parser::{CreateTable, PartitionItem, sql_type};
 use crate::scope::{Current, FullName};
 use crate::session::Session;
 use crate::write::NewTable;
+
+/// Looks, and pauses between them, for a table that somebody else is making.
+const LOOKS_FOR_TABLE: u32 = 50;
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a table goes.
 pub(crate) struct Place {
@@ -155,7 +161,23 @@ impl Engine {
         }
         let state = session.scope().state(&current)?;
         let new = new_table(session, &state, table, &name).await?;
-        self.make_table(&new, &[]).await
+        match self.make_table(&new, &[]).await {
+            Err(error) if table.if_not_exists && error.is_already_exists() => {
+                self.made_by_others(&name, error).await
+            }
+            made => made,
+        }
+    }
+
+    /// Waits for a table that others are making at this moment: its log is there before its name is.
+    async fn made_by_others(&self, name: &FullName, lost: EngineError) -> Result<()> {
+        for _ in 0..LOOKS_FOR_TABLE {
+            if self.entry(name).await?.is_some() {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        Err(lost)
     }
 
     /// Tells the lake that tables are dropped, so that other engines no longer find them either.

@@ -63,7 +63,11 @@ pub(crate) const EXPANDED: [(&str, usize, &str); 29] = [
     ("locate", 2, "strpos($2, $1)"),
     ("month", 1, "date_part('month', $1)"),
     ("quarter", 1, "date_part('quarter', $1)"),
-    ("regexp_extract", 3, "array_element(regexp_match($1, $2), $3)"),
+    (
+        "regexp_extract",
+        3,
+        "array_element(regexp_match($1, $2), $3)",
+    ),
     ("smallint", 1, "CAST($1 AS SMALLINT)"),
     ("string", 1, "CAST($1 AS STRING)"),
     ("timestamp", 1, "CAST($1 AS TIMESTAMP)"),

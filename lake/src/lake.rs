@@ -111,6 +111,8 @@ impl Lake {
         files: &[DataFile],
         replace: bool,
     ) -> Result<Arc<Snapshot>> {
+        // Refused now rather than when the first rows come.
+        request.sort_by()?;
         match request.table.format {
             Format::Delta => delta::create(request, files, replace, &self.stores).await?,
             Format::Iceberg => iceberg::create(request, files, replace, &self.iceberg).await?,

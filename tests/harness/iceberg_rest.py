@@ -17,6 +17,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import CommitTableRequest
+from pyiceberg.table.sorting import SortOrder
 
 STATUS = {
     CommitFailedException: 409,
@@ -109,7 +110,8 @@ def serve(catalog, method, path, query, body):
             spec = {"spec-id": 0, "fields": [{"field-id": 1000 + i, **field} for i, field in enumerate(fields)]}
             table = catalog.create_table(
                 (namespace, request["name"]), Schema.model_validate(request["schema"]), request.get("location"),
-                PartitionSpec.model_validate(spec), properties=request.get("properties", {}))
+                PartitionSpec.model_validate(spec), SortOrder.model_validate(request.get("write-order") or {"order-id": 0, "fields": []}),
+                properties=request.get("properties", {}))
             return 200, loaded(table)
         case "POST", ["namespaces", namespace, "register"]:
             request = json.loads(body)

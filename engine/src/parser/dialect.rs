@@ -4,7 +4,9 @@
 
 use std::any::TypeId;
 
-use datafusion::sql::sqlparser::dialect::{DatabricksDialect, Dialect};
+use datafusion::sql::sqlparser::dialect::{DatabricksDialect, Dialect, Precedence};
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -13,6 +15,14 @@ pub struct ShoalDialect;
 impl Dialect for ShoalDialect {
     fn dialect(&self) -> TypeId {
         TypeId::of::<DatabricksDialect>()
+    }
+
+    /// `||` binds as loosely as `+`, as in Spark: `'n' || a % 5` is text and a remainder.
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        match parser.peek_token_ref().token {
+            Token::StringConcat => Some(Ok(self.prec_value(Precedence::PlusMinus))),
+            _ => None,
+        }
     }
 
     fn is_delimited_identifier_start(&self, ch: char) -> bool {

@@ -57,6 +57,7 @@ async fn functions_that_spark_users_type() {
         ("array_transform(array(1, 2), x -> x * 10)", "[10, 20]"),
         ("CAST(X'61' AS STRING)", "a"),
         ("CAST(5 AS TINYINT) + CAST(1 AS SMALLINT)", "6"),
+        ("'n' || 7 % 4 || 'm'", "n3m"),
         ("regexp_extract('a1b22', '([a-z])([0-9]+)', 2)", "1"),
     ] {
         assert_eq!(lake.rows(&format!("SELECT {sql}")).await, [result], "{sql}");

@@ -1,10 +1,13 @@
 //! A snapshot as a DataFusion table.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arrow::{
     array::Array as _,
-    datatypes::{FieldRef, Schema, SchemaRef},
+    datatypes::{DataType, FieldRef, Schema, SchemaRef},
 };
 use async_trait::async_trait;
 use datafusion::{
@@ -160,11 +163,11 @@ fn balanced(mut files: Vec<PartitionedFile>, groups: usize) -> Vec<FileGroup> {
         .collect()
 }
 
-/// Parquet settings of every scan: filters run inside the reader, on row groups, pages and bloom
-/// filters first, and columns outside the filter are decoded only for rows that pass it.
-fn parquet_options(session: &dyn Session) -> TableParquetOptions {
+/// Parquet settings of every scan: filters run on row groups, pages and bloom filters first. With
+/// `late`, they also run on rows inside the reader, and other columns are decoded only for rows that pass.
+fn parquet_options(session: &dyn Session, late: bool) -> TableParquetOptions {
     let mut options = session.default_table_options().parquet;
-    options.global.pushdown_filters = true;
+    options.global.pushdown_filters = late;
     options.global.reorder_filters = true;
     options.global.enable_page_index = true;
     options.global.bloom_filter_on_read = true;
@@ -173,6 +176,38 @@ fn parquet_options(session: &dyn Session) -> TableParquetOptions {
     options.global.coerce_int96 = Some("us".into());
     options
 }
+
+/// Whether it pays to decode the columns of `filters` first, and of the others only the rows that pass.
+///
+/// Skipping rows costs more than decoding a few numbers that nobody needs (TPC-H's Q6 takes twice as
+/// long), so the other columns must be many or wide. Without filters the question is open for those
+/// that joins find while they run, which are selective.
+fn late_materialisation_pays(snapshot: &Snapshot, wanted: &[usize], filters: &[Expr]) -> bool {
+    let (schema, outside_files) = (snapshot.schema(), snapshot.columns_outside_files());
+    let filtered: HashSet<&str> = filters
+        .iter()
+        .flat_map(Expr::column_refs)
+        .map(|column| column.name.as_str())
+        .filter(|name| !outside_files.contains(name))
+        .collect();
+    if filtered.is_empty() {
+        return true;
+    }
+    let others = wanted.iter().map(|&i| schema.field(i));
+    let decoding: usize = others
+        .filter(|field| !filtered.contains(field.name().as_str()))
+        .map(|field| match field.data_type() {
+            fixed if fixed.is_primitive() || *fixed == DataType::Boolean => 1,
+            DataType::Utf8 => TEXT_COST,
+            _ => BINARY_COST,
+        })
+        .sum();
+    decoding >= TEXT_COST * filtered.len()
+}
+
+/// What decoding a text takes, and an image or a nested value, compared with a number, about.
+const TEXT_COST: usize = 4;
+const BINARY_COST: usize = 100;
 
 #[async_trait]
 impl TableProvider for LakeTable {
@@ -258,6 +293,7 @@ impl TableProvider for LakeTable {
             .map(|&i| self.partitioned_file(i, &from_paths))
             .collect::<Result<Vec<PartitionedFile>>>()?;
         let statistics = self.statistics_of(&pruned, table_schema.table_schema());
+        let late = late_materialisation_pays(snapshot, &wanted, filters);
         let store_url = Stores::store_url(&snapshot.table().location)?;
         let runtime = session.runtime_env();
         // Data files never change, so their footers are read once per process.
@@ -265,7 +301,7 @@ impl TableProvider for LakeTable {
         let readers =
             CachedParquetFileReaderFactory::new(runtime.object_store(&store_url)?, footers);
         let source = ParquetSource::new(table_schema)
-            .with_table_parquet_options(parquet_options(session))
+            .with_table_parquet_options(parquet_options(session, late))
             .with_parquet_file_reader_factory(Arc::new(readers));
         let source: Arc<dyn FileSource> = match snapshot.table().format {
             Format::Delta => Arc::new(source),
