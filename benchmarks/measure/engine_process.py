@@ -40,7 +40,7 @@ def datafusion(scale):
 
 @contextmanager
 def sail(scale, mode="local"):
-    os.environ["SAIL_MODE"] = mode
+    os.environ.update(SAIL_MODE=mode, SAIL_CLUSTER__WORKER_INITIAL_COUNT="2", SAIL_CLUSTER__WORKER_MAX_COUNT="2", RUST_LOG="error")
     from pysail.spark import SparkConnectServer
     from pyspark.sql import SparkSession
     server = SparkConnectServer("127.0.0.1", 0)
@@ -60,7 +60,7 @@ def spark(scale):
     from pyspark.sql import SparkSession
     session = (SparkSession.builder.master("local[*]").config("spark.driver.memory", "8g")
                .config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "4")
-               .config("spark.log.level", "ERROR").getOrCreate())
+               .config("spark.log.level", "ERROR").config("spark.ui.showConsoleProgress", "false").getOrCreate())
     for table in data.TABLES:
         session.read.parquet(str(data.parquet(scale) / f"{table}.parquet")).createOrReplaceTempView(table)
     yield lambda sql: [tuple(row) for row in session.sql(sql).collect()]
