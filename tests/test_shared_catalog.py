@@ -46,12 +46,15 @@ def test_both_insert_at_once_and_the_ledger_balances(pair):
         assert deployment.rows("SELECT * FROM ledger ORDER BY writer, entry") == expected
 
 
-def test_only_one_of_two_creates_a_table(pair):
+def at_once(pair, sql: str) -> list[str]:
+    """What becomes of the statement on both deployments at the same moment."""
     outcomes = []
+    together = threading.Barrier(len(pair))
 
     def create(deployment):
+        together.wait(30)
         try:
-            deployment.run("CREATE TABLE contested (a BIGINT)")
+            deployment.run(sql)
             outcomes.append("created")
         except Exception as error:
             outcomes.append(str(error))
@@ -61,5 +64,15 @@ def test_only_one_of_two_creates_a_table(pair):
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert outcomes.count("created") == 1, outcomes
-    assert any("contested" in outcome for outcome in outcomes if outcome != "created")
+    return outcomes
+
+
+@pytest.mark.parametrize("clause, winners", [("", 1), ("IF NOT EXISTS", 2)])
+def test_a_table_that_two_create_at_once_is_there_once_and_whole(pair, clause, winners):
+    for n in range(8):
+        outcomes = at_once(pair, f"CREATE TABLE {clause} contested{n} (a BIGINT)")
+        assert outcomes.count("created") == winners, outcomes
+        assert all("contested" in outcome for outcome in outcomes if outcome != "created")
+        for deployment in pair:
+            deployment.run(f"INSERT INTO contested{n} VALUES (1)")
+        assert [deployment.value(f"SELECT count(*) FROM contested{n}") for deployment in pair] == [2, 2]

@@ -113,15 +113,25 @@ pub(crate) async fn create(
     if let Some(comment) = &request.comment {
         builder = builder.with_comment(comment);
     }
+    if !replace {
+        // Of two that create the table at once, delta-rs would let the second commit its own table as
+        // version 1 on top of the first's.
+        builder = builder.with_commit_properties(CommitProperties::default().with_max_retries(0));
+    }
     match builder.await {
         Ok(_) => Ok(()),
-        Err(error) if error.to_string().contains("already exists") => {
-            Err(LakeError::AlreadyExists {
-                table: table.name.clone(),
-                location: table.location.to_string(),
-            })
-        }
+        Err(DeltaTableError::Transaction {
+            source: TransactionError::MaxCommitAttempts(_),
+        }) if !replace => Err(already_exists(table)),
+        Err(error) if error.to_string().contains("already exists") => Err(already_exists(table)),
         Err(error) => Err(failed(table, "creating the Delta table")(error)),
+    }
+}
+
+fn already_exists(table: &TableRef) -> LakeError {
+    LakeError::AlreadyExists {
+        table: table.name.clone(),
+        location: table.location.to_string(),
     }
 }
 
