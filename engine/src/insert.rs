@@ -28,16 +28,9 @@ pub(crate) async fn plan(
     insert: Insert,
     parameters: Option<ParamValues>,
 ) -> Result<WritePlan> {
-    let open = open(session, insert).await?;
-    let source = bound(open.source, parameters)?;
-    finish(
-        session,
-        open.state,
-        source,
-        open.rows,
-        open.snapshot,
-        open.mode,
-    )
+    let (open, source) = open(session, insert).await?;
+    let source = bound(source, parameters)?;
+    open.finish(session, source)
 }
 
 /// Plans `INSERT INTO … VALUES` of a single row once for many rows of `parameters`, so that they
@@ -50,32 +43,38 @@ pub(crate) async fn plan_many(
     if insert.overwrite {
         return Ok(None);
     }
-    let open = open(session, insert).await?;
-    let Some(source) = values_per_row(&open.source, parameters)? else {
+    let (open, source) = open(session, insert).await?;
+    let Some(source) = values_per_row(&source, parameters)? else {
         return Ok(None);
     };
-    let mut plan = finish(
-        session,
-        open.state,
-        source,
-        open.rows,
-        open.snapshot,
-        open.mode,
-    )?;
+    let mut plan = open.finish(session, source)?;
     plan.local_only = true;
     Ok(Some(plan))
 }
 
-/// An `INSERT` whose parameters are not bound yet.
+/// All of an `INSERT` but its rows.
 struct Open {
     state: SessionState,
-    source: LogicalPlan,
     rows: Rows,
     snapshot: Arc<Snapshot>,
     mode: WriteMode,
 }
 
-async fn open(session: &Arc<Session>, insert: Insert) -> Result<Open> {
+impl Open {
+    fn finish(self, session: &Session, source: LogicalPlan) -> Result<WritePlan> {
+        finish(
+            session,
+            self.state,
+            source,
+            self.rows,
+            self.snapshot,
+            self.mode,
+        )
+    }
+}
+
+/// An `INSERT`, and the plan of its rows, whose parameters are not bound yet.
+async fn open(session: &Arc<Session>, insert: Insert) -> Result<(Open, LogicalPlan)> {
     let scope = session.scope();
     let current = session.current();
     let name = current.table(&insert.name);
@@ -89,13 +88,13 @@ async fn open(session: &Arc<Session>, insert: Insert) -> Result<Open> {
     };
     let source = typed_parameters(source, &rows.given_fields())?;
     let mode = write_mode(&insert, &rows.fixed, &snapshot)?;
-    Ok(Open {
+    let open = Open {
         state,
-        source,
         rows,
         snapshot,
         mode,
-    })
+    };
+    Ok((open, source))
 }
 
 /// Plans the insertion of `source`'s rows, whose columns go to the table's columns of the same name.
