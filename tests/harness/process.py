@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -9,13 +10,20 @@ import time
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+# Below the ports that Linux gives to outgoing connections (32768 and up): one of those could take
+# a port between the moment it is found free and the moment a server binds it.
+PORTS = range(16_000, 32_000)
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A loopback port that nothing listens on, given out once."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe:
+            if port not in _given and probe.connect_ex(("127.0.0.1", port)) != 0:
+                _given.add(port)
+                return port
 
 
 def wait_until(what: str, condition, seconds: float = 30):

@@ -1,8 +1,7 @@
 //! A real PostgreSQL server for the duration of a test: made by `initdb` in a temporary folder,
-//! listening on a free loopback port, stopped and removed on drop. As root it runs as the user
+//! listening on a socket in that folder, stopped and removed on drop. As root it runs as the user
 //! `postgres`, because PostgreSQL refuses root.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,7 +11,6 @@ use tempfile::TempDir;
 pub struct Server {
     folder: TempDir,
     bin: PathBuf,
-    port: u16,
 }
 
 impl Server {
@@ -20,7 +18,6 @@ impl Server {
         let server = Self {
             folder: tempfile::tempdir().unwrap(),
             bin: newest_installation(),
-            port: free_port(),
         };
         if is_root() {
             run(Command::new("chown")
@@ -31,11 +28,7 @@ impl Server {
             .command("initdb")
             .args(["--username=shoal", "--auth=trust", "--no-sync", "--pgdata"])
             .arg(server.data()));
-        let listen = format!(
-            "-h 127.0.0.1 -p {} -k {} -F",
-            server.port,
-            server.folder.path().display()
-        );
+        let listen = format!("-h '' -k {} -F", server.folder.path().display());
         run(server
             .command("pg_ctl")
             .args(["start", "--wait", "--silent", "-o", &listen, "--log"])
@@ -57,7 +50,8 @@ impl Server {
     }
 
     fn url(&self, database: &str) -> String {
-        format!("postgres://shoal@127.0.0.1:{}/{database}", self.port)
+        let folder = self.folder.path().display();
+        format!("postgres://shoal@localhost/{database}?host={folder}")
     }
 
     fn data(&self) -> PathBuf {
@@ -86,7 +80,7 @@ impl Drop for Server {
             .arg(self.data())
             .status();
         if !matches!(stopped, Ok(status) if status.success()) {
-            eprintln!("PostgreSQL on port {} did not stop: {stopped:?}", self.port);
+            eprintln!("PostgreSQL in {:?} did not stop: {stopped:?}", self.folder);
         }
     }
 }
@@ -108,11 +102,6 @@ fn newest_installation() -> PathBuf {
         .pop()
         .expect("PostgreSQL is needed: install the Debian package `postgresql`");
     bin
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn is_root() -> bool {
