@@ -16,6 +16,7 @@ def results(engine: str, scale: float) -> dict:
     """What the engine's process printed, by query."""
     done = subprocess.run([sys.executable, ENGINE_PROCESS, engine, str(scale)], stdout=subprocess.PIPE, text=True)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    print(f"{engine}: {sum(row.get('seconds', 0) for row in rows):.1f} s", file=sys.stderr)
     return {row["query"]: row for row in rows}
 
 

@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_example_file_is_the_default() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("logging.yaml");
+        let file = Path::new("logging.yaml");
         let (example, _) = load(Some(&file), &[]).unwrap();
         let defaults = serde_json::to_value(LoggingSettings::default()).unwrap();
         assert_eq!(serde_json::to_value(example).unwrap(), defaults);

@@ -42,7 +42,7 @@ pub(crate) const RENAMED: [(&str, &str); 23] = [
 ];
 
 /// Spark's name, the number of its arguments, and the expression it stands for.
-pub(crate) const EXPANDED: [(&str, usize, &str); 29] = [
+pub(crate) const EXPANDED: [(&str, usize, &str); 30] = [
     ("add_months", 2, "add_months($1, CAST($2 AS INT))"),
     ("bigint", 1, "CAST($1 AS BIGINT)"),
     ("binary", 1, "CAST($1 AS BYTEA)"),
@@ -63,10 +63,16 @@ pub(crate) const EXPANDED: [(&str, usize, &str); 29] = [
     ("locate", 2, "strpos($2, $1)"),
     ("month", 1, "date_part('month', $1)"),
     ("quarter", 1, "date_part('quarter', $1)"),
+    // Around the whole pattern there is one more group, so that group 0 is the first.
+    (
+        "regexp_extract",
+        2,
+        "coalesce(array_element(regexp_match($1, '(' || $2 || ')'), 2), left($1, 0 * length($2)))",
+    ),
     (
         "regexp_extract",
         3,
-        "array_element(regexp_match($1, $2), $3)",
+        "coalesce(array_element(regexp_match($1, '(' || $2 || ')'), $3 + 1), left($1, 0 * length($2)))",
     ),
     ("smallint", 1, "CAST($1 AS SMALLINT)"),
     ("string", 1, "CAST($1 AS STRING)"),

@@ -8,8 +8,8 @@ use arrow::util::display::array_value_to_string;
 use shoal_engine::{AnalyzePlan, Session};
 
 use crate::error::{Result, StatementError};
-use crate::job::RowSink;
 use crate::queries::RunningQuery;
+use crate::sink::RowSink;
 use crate::statement::Execution;
 use crate::statements::Statements;
 
@@ -56,11 +56,11 @@ impl Statements {
         query: &RunningQuery,
         analyze: &AnalyzePlan,
     ) -> Result<Vec<(String, String)>> {
-        let mut sink = RowSink::Memory(Vec::new());
+        let mut sink = RowSink::memory();
         self.places()
             .run(query, &analyze.local()?, &mut sink)
             .await?;
-        let RowSink::Memory(batches) = sink else {
+        let RowSink::Memory { rows: batches, .. } = sink else {
             return Ok(Vec::new());
         };
         let texts = |batch: &RecordBatch, row: usize| {

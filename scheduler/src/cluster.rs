@@ -242,10 +242,11 @@ impl Cluster {
             .sum()
     }
 
-    /// Whether an executor belongs to the cluster.
-    pub(crate) async fn has_executor(&self, id: &str) -> bool {
+    /// Host and port of an executor's files; `None` if it does not belong to the cluster.
+    pub(crate) async fn address(&self, executor: &str) -> Option<(String, u16)> {
         let manager = &self.ballista.state.executor_manager;
-        manager.get_executor_metadata(id).await.is_ok()
+        let executor = manager.get_executor_metadata(executor).await.ok()?;
+        Some((executor.host, executor.port))
     }
 
     /// The executors, for `SHOW EXECUTORS`.

@@ -5,31 +5,37 @@
 //! ends in [`JobError::Lost`] as soon as one of them is gone or a task misses another's output.
 //! The caller then starts the plan over.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::compute::cast;
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::record_batch::RecordBatch;
 use ballista_core::JobId;
 use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, job_status};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tracing::warn;
 
 use crate::cluster::Cluster;
-use crate::results::ResultClients;
+use crate::results::{Extent, FetchError, ResultClients, ResultFile};
+use crate::sink::RowSink;
 use crate::statement::Progress;
 
 /// Pause between two looks at a job's stages and executors.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Status updates that may wait to be read; more are dropped, and found at the next look.
 const UPDATES: usize = 64;
+/// Files of a result that are read at a time.
+const FILES_AT_A_TIME: usize = 8;
+/// The most time for reading what a failed job has left behind.
+const SALVAGE_TIME: Duration = Duration::from_secs(5);
 
 /// Why a job did not deliver all its rows.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +54,15 @@ pub(crate) enum JobError {
     /// Ballista's scheduler does not work.
     #[error(transparent)]
     Scheduler(#[from] BallistaError),
+}
+
+impl From<FetchError> for JobError {
+    fn from(error: FetchError) -> Self {
+        Self::Lost {
+            executor: format!("{} ({})", error.executor, error.address),
+            reason: error.to_string(),
+        }
+    }
 }
 
 /// A job on the executors. Dropping it cancels it if it still runs, and removes its
@@ -77,33 +92,89 @@ impl Job {
         })
     }
 
-    /// Waits until all stages are done; returns where the result lies.
-    pub(crate) async fn finished(
+    /// Runs the job to its end and hands its rows to `sink` as they come, in no order across tasks
+    /// and no faster than it takes them. Ends in [`JobError::Lost`] if an executor is lost that
+    /// is still needed.
+    pub(crate) async fn run(
         &mut self,
         progress: &Progress,
-    ) -> Result<Vec<PartitionLocation>, JobError> {
+        clients: &ResultClients,
+        sink: &mut RowSink,
+    ) -> Result<(), JobError> {
+        let (found, files) = mpsc::unbounded_channel();
+        let job = self.id.clone();
+        let rows = UnboundedReceiverStream::new(files)
+            .map(|(file, address, extent)| clients.rows(job.clone(), file, address, extent).boxed())
+            .flatten_unordered(FILES_AT_A_TIME);
+        let deliver = async {
+            let mut rows = pin!(rows);
+            while let Some(batch) = rows.next().await {
+                sink.take(batch?).await?;
+            }
+            Ok(())
+        };
+        let watch = async {
+            let files = Files::new(found);
+            match self.watch(progress, files).await {
+                Ok(never) => match never {},
+                Err(error) => error,
+            }
+        };
+        tokio::select! {
+            delivered = deliver => delivered,
+            error = watch => Err(error),
+        }
+    }
+
+    /// What tasks of a job that failed have answered, as far as it can still be read.
+    pub(crate) async fn salvage(&self, clients: &ResultClients) -> Vec<RecordBatch> {
+        let mut batches = Vec::new();
+        let Some(stages) = self.cluster.stages(&self.id).await else {
+            return batches;
+        };
+        let read = async {
+            for (file, _) in stages.results {
+                let Some(address) = self.cluster.address(&file.executor).await else {
+                    continue;
+                };
+                let (_, extent) = watch::channel(Extent::Abandoned);
+                let mut rows = pin!(clients.rows(self.id.clone(), file, address, extent));
+                while let Some(Ok(batch)) = rows.next().await {
+                    batches.push(batch);
+                }
+            }
+        };
+        if tokio::time::timeout(SALVAGE_TIME, read).await.is_err() {
+            warn!(
+                "not all answers of the failed job {} could be read",
+                self.id
+            );
+        }
+        batches
+    }
+
+    /// Watches the job and the executors it needs, and passes on the files of its last stage as
+    /// they come into being. Ends only in an error.
+    async fn watch(
+        &mut self,
+        progress: &Progress,
+        mut files: Files,
+    ) -> Result<Infallible, JobError> {
         let mut look = look_interval();
         loop {
             let status = tokio::select! {
                 Some(update) = self.updates.recv() => update.status,
                 _ = look.tick() => {
-                    self.look(progress).await?;
+                    self.look(progress, &mut files).await?;
                     self.cluster.status(&self.id).await
                 }
             };
             match status {
                 Some(job_status::Status::Successful(job)) => {
-                    // From here on only the executors that hold the result matter.
-                    self.executors = job
-                        .partition_location
-                        .iter()
-                        .filter_map(|partition| partition.executor_meta.as_ref())
-                        .map(|executor| executor.id.clone())
-                        .collect();
                     if let Some(stages) = self.cluster.stages(&self.id).await {
                         progress.set_stages(stages.progress);
                     }
-                    return Ok(job.partition_location);
+                    return self.finish(job.partition_location, files).await;
                 }
                 Some(job_status::Status::Failed(failed)) => {
                     return Err(self.cause(&failed.error).await);
@@ -113,34 +184,24 @@ impl Job {
         }
     }
 
-    /// Hands the result to `sink`, in no order, no faster than it takes it. Ends in
-    /// [`JobError::Lost`] if an executor that holds a part of it is lost meanwhile.
-    pub(crate) async fn deliver(
+    /// Passes on the last files. From here on only the executors that hold the result matter.
+    async fn finish(
         &mut self,
-        partitions: Vec<PartitionLocation>,
-        clients: &ResultClients,
-        sink: &mut RowSink,
-    ) -> Result<(), JobError> {
-        let mut rows = pin!(clients.rows(partitions));
+        result: Vec<PartitionLocation>,
+        mut files: Files,
+    ) -> Result<Infallible, JobError> {
+        self.executors.clear();
+        for location in result {
+            let (file, extent) = result_file(location);
+            self.executors.insert(file.executor.clone());
+            files.found(&self.cluster, file, extent).await?;
+        }
+        // The senders say how far their files are, as long as these are read; nothing follows them.
+        let _extents = files.no_more();
         let mut look = look_interval();
         loop {
-            let batch = tokio::select! {
-                batch = rows.next() => batch,
-                _ = look.tick() => {
-                    self.check_executors().await?;
-                    continue;
-                }
-            };
-            match batch {
-                Some(Ok(batch)) => sink.take(batch).await?,
-                Some(Err(error)) => {
-                    return Err(JobError::Lost {
-                        executor: format!("{} ({})", error.executor, error.address),
-                        reason: error.to_string(),
-                    });
-                }
-                None => return Ok(()),
-            }
+            look.tick().await;
+            self.check_executors().await?;
         }
     }
 
@@ -149,8 +210,8 @@ impl Job {
         self.cluster.measured_stages(&self.id).await
     }
 
-    /// Updates the progress, and ends the job if something it needs is lost.
-    async fn look(&mut self, progress: &Progress) -> Result<(), JobError> {
+    /// Updates the progress and the files, and ends the job if something it needs is lost.
+    async fn look(&mut self, progress: &Progress, files: &mut Files) -> Result<(), JobError> {
         if let Some(stages) = self.cluster.stages(&self.id).await {
             self.executors.extend(stages.executors);
             progress.set_stages(stages.progress);
@@ -160,17 +221,18 @@ impl Job {
                     reason,
                 });
             }
+            files.check_repeated(&stages.repeated)?;
+            for (file, extent) in stages.results {
+                files.found(&self.cluster, file, extent).await?;
+            }
         }
         self.check_executors().await
     }
 
     async fn check_executors(&self) -> Result<(), JobError> {
         for executor in &self.executors {
-            if !self.cluster.has_executor(executor).await {
-                return Err(JobError::Lost {
-                    executor: executor.clone(),
-                    reason: format!("executor {executor} is gone"),
-                });
+            if self.cluster.address(executor).await.is_none() {
+                return Err(gone(executor));
             }
         }
         Ok(())
@@ -189,6 +251,81 @@ impl Job {
     }
 }
 
+/// A file, the address of its executor, and how far it is.
+type Found = (ResultFile, (String, u16), watch::Receiver<Extent>);
+
+/// The files of a job's last stage that its rows are read from.
+struct Files {
+    reader: mpsc::UnboundedSender<Found>,
+    extents: HashMap<ResultFile, watch::Sender<Extent>>,
+}
+
+impl Files {
+    fn new(reader: mpsc::UnboundedSender<Found>) -> Self {
+        Self {
+            reader,
+            extents: HashMap::new(),
+        }
+    }
+
+    /// Has a file read, or those who read it know how far it is.
+    async fn found(
+        &mut self,
+        cluster: &Cluster,
+        file: ResultFile,
+        extent: Extent,
+    ) -> Result<(), JobError> {
+        if let Some(known) = self.extents.get(&file) {
+            known.send_if_modified(|known| std::mem::replace(known, extent) != extent);
+            return Ok(());
+        }
+        let Some(address) = cluster.address(&file.executor).await else {
+            return Err(gone(&file.executor));
+        };
+        let (sender, receiver) = watch::channel(extent);
+        self.extents.insert(file.clone(), sender);
+        // It fails when nobody reads any more: the job is about to be dropped.
+        let _ = self.reader.send((file, address, receiver));
+        Ok(())
+    }
+
+    /// Ends the job if a task whose rows were read runs again, and would double them.
+    fn check_repeated(&self, tasks: &HashSet<u64>) -> Result<(), JobError> {
+        let read = self.extents.keys().find(|file| tasks.contains(&file.task));
+        read.map_or(Ok(()), |file| {
+            Err(JobError::Lost {
+                executor: file.executor.clone(),
+                reason: format!("a task on executor {} failed and runs again", file.executor),
+            })
+        })
+    }
+
+    /// Says that no file is to come.
+    fn no_more(self) -> HashMap<ResultFile, watch::Sender<Extent>> {
+        self.extents
+    }
+}
+
+/// The file that a part of a finished job's result lies in.
+fn result_file(location: PartitionLocation) -> (ResultFile, Extent) {
+    let partition = location.partition_id.unwrap_or_default();
+    let file = ResultFile {
+        stage: partition.stage_id as usize,
+        partition: partition.partition_id as usize,
+        task: location.file_id.unwrap_or_default(),
+        executor: location.executor_meta.unwrap_or_default().id,
+    };
+    let bytes = location.partition_stats.unwrap_or_default().num_bytes;
+    (file, Extent::Complete(u64::try_from(bytes).unwrap_or(0)))
+}
+
+fn gone(executor: &str) -> JobError {
+    JobError::Lost {
+        executor: executor.to_string(),
+        reason: format!("executor {executor} is gone"),
+    }
+}
+
 impl Drop for Job {
     fn drop(&mut self) {
         let (cluster, id) = (self.cluster.clone(), self.id.clone());
@@ -197,91 +334,6 @@ impl Drop for Job {
             runtime.spawn(async move { cluster.end(id).await });
         }
     }
-}
-
-/// Where the rows of a job go.
-pub(crate) enum RowSink {
-    /// To the client, as they come. They cannot be taken back.
-    Client {
-        /// The client's end.
-        rows: mpsc::Sender<datafusion::error::Result<RecordBatch>>,
-        /// The columns it was promised.
-        schema: SchemaRef,
-        /// Where its rows are counted.
-        progress: Arc<Progress>,
-        /// Whether the client has got some.
-        sent: bool,
-    },
-    /// Into memory: the rows of a write, one per data file.
-    Memory(Vec<RecordBatch>),
-    /// Nowhere: they are counted, and what was measured on their way is kept.
-    Measure {
-        /// How many there were.
-        rows: usize,
-        /// A title and the measured plan of every stage that ran on executors.
-        stages: Vec<(String, String)>,
-    },
-}
-
-impl RowSink {
-    /// Takes rows, as fast as they are wanted.
-    pub(crate) async fn take(&mut self, batch: RecordBatch) -> Result<(), JobError> {
-        match self {
-            Self::Client {
-                rows,
-                schema,
-                progress,
-                sent,
-            } => {
-                *sent = true;
-                progress.add_rows(batch.num_rows());
-                let gone = |_| JobError::Failed("the client went away".to_string());
-                rows.send(conform(batch, schema)).await.map_err(gone)
-            }
-            Self::Memory(batches) => {
-                batches.push(batch);
-                Ok(())
-            }
-            Self::Measure { rows, .. } => {
-                *rows += batch.num_rows();
-                Ok(())
-            }
-        }
-    }
-
-    /// Forgets the rows it has taken; `false` if they cannot be taken back.
-    pub(crate) fn start_over(&mut self) -> bool {
-        match self {
-            Self::Client { sent, .. } => !*sent,
-            Self::Memory(batches) => {
-                batches.clear();
-                true
-            }
-            Self::Measure { rows, .. } => {
-                *rows = 0;
-                true
-            }
-        }
-    }
-}
-
-/// The batch with exactly the promised columns: stages may differ in nullability and metadata.
-fn conform(batch: RecordBatch, schema: &SchemaRef) -> datafusion::error::Result<RecordBatch> {
-    if batch.schema_ref() == schema {
-        return Ok(batch);
-    }
-    let columns = batch
-        .columns()
-        .iter()
-        .zip(schema.fields())
-        .map(|(column, field)| cast(column, field.data_type()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns,
-        &options,
-    )?)
 }
 
 fn look_interval() -> Interval {

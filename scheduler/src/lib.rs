@@ -23,6 +23,7 @@ mod process;
 mod queries;
 mod results;
 mod run;
+mod sink;
 mod stages;
 mod statement;
 mod statements;

@@ -8,10 +8,11 @@ use tracing::{info, warn};
 
 use crate::cluster::Cluster;
 use crate::error::{Result, StatementError};
-use crate::job::{Job, JobError, RowSink};
+use crate::job::{Job, JobError};
 use crate::local::Local;
 use crate::queries::Query;
 use crate::results::ResultClients;
+use crate::sink::RowSink;
 use crate::statement::QueryState;
 
 /// How long a statement waits for the first executor to register.
@@ -124,12 +125,15 @@ impl Places {
     ) -> Result<(), JobError> {
         let context = self.cluster.job_context(&plan.ctx).await;
         let mut job = Job::submit(&self.cluster, query.id.as_str(), context, &plan.plan).await?;
-        let partitions = job.finished(&query.progress).await?;
-        job.deliver(partitions, &self.results, sink).await?;
-        if let RowSink::Measure { stages, .. } = sink {
-            *stages = job.measured().await;
+        let done = job.run(&query.progress, &self.results, sink).await;
+        match sink {
+            RowSink::Measure { stages, .. } => *stages = job.measured().await,
+            RowSink::Memory { abandoned, .. } if done.is_err() => {
+                abandoned.append(&mut job.salvage(&self.results).await);
+            }
+            RowSink::Memory { .. } | RowSink::Client { .. } => {}
         }
-        Ok(())
+        done
     }
 
     async fn wait_for_executors(&self, query: &Query) -> Result<()> {

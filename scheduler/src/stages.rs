@@ -3,12 +3,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use ballista_core::execution_plans::compute_global_output_partition_ids;
 use ballista_core::serde::protobuf::failed_task::FailedReason;
 use ballista_core::serde::protobuf::task_status::Status;
 use ballista_scheduler::display::format_stage_metrics;
 use ballista_scheduler::state::execution_graph::ExecutionGraph;
 use ballista_scheduler::state::execution_stage::{ExecutionStage, TaskInfo};
+use datafusion::physical_plan::displayable;
 
+use crate::results::{Extent, ResultFile};
 use crate::statement::StageProgress;
 
 /// The stages of one job at one moment.
@@ -20,6 +23,10 @@ pub(crate) struct Stages {
     pub executors: HashSet<String>,
     /// Why output of a stage is gone, if it is: adaptive execution does not produce it again.
     pub lost_output: Option<String>,
+    /// The files that rows of the result are or will be in, as far as their tasks have started.
+    pub results: Vec<(ResultFile, Extent)>,
+    /// Tasks of the last stage that failed and run again under another number.
+    pub repeated: HashSet<u64>,
     running: Vec<(String, u32)>,
 }
 
@@ -31,6 +38,12 @@ impl Stages {
         numbered.sort_by_key(|(number, _)| **number);
         for (number, stage) in numbered {
             stages.add(*number, stage);
+        }
+        if let Some(number) = last_stage(graph)
+            && let Some(stage) = graph.stages().get(&number)
+        {
+            stages.results = results(number, stage);
+            stages.repeated = repeated(stage);
         }
         stages
     }
@@ -95,6 +108,67 @@ impl Stages {
             }
         }
     }
+}
+
+/// Number of the stage whose output is the result, once it is known.
+///
+/// The root of Ballista's adaptive plan knows it. Its type is private, so its text has to do; where
+/// that tells nothing, the result is read when the job is done.
+fn last_stage(graph: &dyn ExecutionGraph) -> Option<usize> {
+    let plan = graph.physical_plan();
+    let root = displayable(plan.as_ref()).one_line().to_string();
+    let properties = root.strip_prefix("AdaptiveDatafusionExec:")?;
+    let number = properties
+        .split(", ")
+        .find_map(|p| p.strip_prefix("stage_id="));
+    number?.parse().ok()
+}
+
+/// The files that the tasks of a stage have written, or are writing.
+fn results(number: usize, stage: &ExecutionStage) -> Vec<(ResultFile, Extent)> {
+    let plan = match stage {
+        ExecutionStage::Running(stage) => &stage.plan,
+        ExecutionStage::Successful(stage) => &stage.plan,
+        ExecutionStage::Failed(stage) => &stage.plan,
+        ExecutionStage::UnResolved(_) | ExecutionStage::Resolved(_) => return Vec::new(),
+    };
+    let tasks = stage.task_infos().unwrap_or_default();
+    let of_task = |task: &TaskInfo| {
+        let file = |executor: &str, partition: usize| ResultFile {
+            stage: number,
+            partition,
+            task: task.task_id as u64,
+            executor: executor.to_string(),
+        };
+        let started = |executor: &str, extent: Extent| {
+            let partitions =
+                compute_global_output_partition_ids(plan, &task.global_input_partition_ids);
+            let files = partitions.into_iter();
+            files.map(|part| (file(executor, part), extent)).collect()
+        };
+        match &task.task_status {
+            Status::Running(running) => started(&running.executor_id, Extent::Growing),
+            Status::Failed(_) => Vec::new(),
+            Status::Successful(done) => {
+                let written = done.partitions.iter();
+                let written = written.map(|part| {
+                    let file = file(&done.executor_id, part.partition_id as usize);
+                    (file, Extent::Complete(part.num_bytes))
+                });
+                written.collect()
+            }
+        }
+    };
+    tasks.iter().flat_map(of_task).collect()
+}
+
+fn repeated(stage: &ExecutionStage) -> HashSet<u64> {
+    let tasks = stage.task_infos().unwrap_or_default().iter();
+    let failed = tasks.filter(|task| match &task.task_status {
+        Status::Failed(failed) => failed.retryable,
+        _ => false,
+    });
+    failed.map(|task| task.task_id as u64).collect()
 }
 
 /// The stages that ran to their end, in order: a title and the plan with the metrics of all tasks.

@@ -21,11 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
 use crate::error::{Result, StartError, StatementError};
-use crate::job::RowSink;
 use crate::local::Local;
 use crate::queries::{Queries, RunningQuery};
 use crate::results::ResultClients;
 use crate::run::Places;
+use crate::sink::RowSink;
 use crate::statement::{
     Execution, IngestTarget, PreparedStatement, QueryId, QueryState, affected_schema,
 };
@@ -385,29 +385,29 @@ impl Statements {
         query: &RunningQuery,
         write: &WritePlan,
     ) -> Result<Vec<DataFile>> {
-        let mut sink = RowSink::Memory(Vec::new());
-        let done = self
-            .inner
-            .places
-            .run(query, &write.query(), &mut sink)
-            .await;
-        let files = data_files(&sink)?;
-        if let Err(error) = done {
-            write.discard(&files).await;
-            return Err(error);
+        let mut sink = RowSink::memory();
+        let places = &self.inner.places;
+        let done = places.run(query, &write.query(), &mut sink).await;
+        if done.is_err() {
+            sink.start_over();
         }
-        Ok(files)
+        let RowSink::Memory { rows, abandoned } = sink else {
+            return Ok(Vec::new());
+        };
+        write.discard(&data_files(&abandoned)?).await;
+        done?;
+        data_files(&rows)
     }
 }
 
-/// The files that a writer reported.
-fn data_files(sink: &RowSink) -> Result<Vec<DataFile>> {
-    let mut files = Vec::new();
-    if let RowSink::Memory(batches) = sink {
-        for batch in batches {
-            files.extend(decode_files(batch).map_err(EngineError::from)?);
-        }
+/// The files that a writer reported, each once.
+fn data_files(rows: &[RecordBatch]) -> Result<Vec<DataFile>> {
+    let mut files: Vec<DataFile> = Vec::new();
+    for batch in rows {
+        files.extend(decode_files(batch).map_err(EngineError::from)?);
     }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.dedup_by(|a, b| a.path == b.path);
     Ok(files)
 }
 

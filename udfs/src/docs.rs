@@ -15,7 +15,8 @@ use datafusion::prelude::SessionContext;
 use crate::probe::Limits;
 use crate::scalar_functions;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// The repository, from where cargo runs a crate's tests.
+const ROOT: &str = "..";
 
 /// A session with the functions and the example photographs as `raw.images`.
 fn context() -> SessionContext {

@@ -10,7 +10,7 @@ use crate::harness::{Lake, Outcome};
 
 #[tokio::test]
 async fn every_statement_of_the_reference_prints_what_stands_below_it() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sql.md");
+    let path = Path::new("../docs/sql.md");
     let page = fs::read_to_string(&path).unwrap();
     let lake = Lake::new().await;
     let mut printed = String::new();

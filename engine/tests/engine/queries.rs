@@ -59,6 +59,10 @@ async fn functions_that_spark_users_type() {
         ("CAST(5 AS TINYINT) + CAST(1 AS SMALLINT)", "6"),
         ("'n' || 7 % 4 || 'm'", "n3m"),
         ("regexp_extract('a1b22', '([a-z])([0-9]+)', 2)", "1"),
+        ("regexp_extract('a1b22', '[a-z]([0-9]{2})', 0)", "b22"),
+        ("regexp_extract('a1b22', '[a-z]([0-9]{2})')", "22"),
+        ("regexp_extract('a1b22', 'c(.)', 1)", ""),
+        ("regexp_extract(NULL, 'c(.)', 1) IS NULL", "true"),
     ] {
         assert_eq!(lake.rows(&format!("SELECT {sql}")).await, [result], "{sql}");
     }

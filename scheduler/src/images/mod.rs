@@ -29,9 +29,10 @@ use crate::queries::RunningQuery;
 use crate::statement::{CopyProgress, Execution};
 use crate::statements::Statements;
 
-/// Objects and bytes of one commit. The objects' names travel inside a plan, so their number is bounded.
+/// Objects and bytes of one commit: what a killed run loses at most, and what progress is reported by.
+/// The objects' names travel inside a plan.
 const CHUNK_OBJECTS: usize = 5_000;
-const CHUNK_BYTES: u64 = 4 << 30;
+const CHUNK_BYTES: u64 = 1 << 30;
 
 /// Columns of the images table, in the order they are written.
 const IMAGE_COLUMNS: &str = "id STRING, filename STRING, content BINARY, mime_type STRING, size BIGINT, \

@@ -5,8 +5,7 @@ use image::{ImageFormat, Rgb};
 use super::*;
 
 fn example(path: &str) -> Vec<u8> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/photos/");
-    std::fs::read(format!("{root}{path}")).unwrap()
+    std::fs::read(format!("../examples/photos/{path}")).unwrap()
 }
 
 /// Largest and mean difference per sample to the averages of the full picture.

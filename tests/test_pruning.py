@@ -1,0 +1,62 @@
+"""What a scan does not read: leaves of structs, row groups and pages that cannot match."""
+
+import random
+import re
+
+import deltalake
+import duckdb
+import pytest
+
+UNITS = {"": 1, "B": 1, "K": 1e3, "KB": 1e3, "M": 1e6, "MB": 1e6}
+
+
+@pytest.fixture(params=["local", "distributed"])
+def analyze(request, shoal):
+    """Runs a query here or there, and gives what EXPLAIN ANALYZE prints about it."""
+    with shoal.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"SET query.placement = {request.param}")
+
+        def run(sql: str) -> str:
+            cursor.execute(f"EXPLAIN ANALYZE {sql}")
+            return "\n".join(plan for _, plan in cursor.fetchall())
+
+        yield run
+
+
+def bytes_scanned(text: str) -> float:
+    found = re.findall(r"bytes_scanned=([\d.]+) ?([KM]?B?)", text)
+    assert found, text
+    return sum(float(number) * UNITS[unit] for number, unit in found)
+
+
+def test_of_a_struct_only_the_fields_that_are_used_are_read(shoal, schema, analyze):
+    shoal.run(f"CREATE TABLE {schema}.t (id BIGINT, s STRUCT<narrow: INT, wide: STRING>)",
+              f"INSERT INTO {schema}.t SELECT value, named_struct('narrow', CAST(value AS INT), 'wide', sha2(CAST(value AS STRING), 512)) "
+              "FROM generate_series(1, 20000)")
+    assert shoal.rows(f"SELECT max(s.narrow), max(length(s.wide)) FROM {schema}.t") == [(20000, 128)]
+    wide = bytes_scanned(analyze(f"SELECT max(length(s.wide)) FROM {schema}.t"))
+    narrow = bytes_scanned(analyze(f"SELECT max(s.narrow) FROM {schema}.t"))
+    assert narrow < wide / 5
+    filtered = bytes_scanned(analyze(f"SELECT count(*) FROM {schema}.t WHERE s.narrow > 19000"))
+    assert filtered < wide / 5
+
+
+def test_bloom_filters_that_other_engines_wrote_rule_row_groups_out(shoal, schema, analyze, tmp_path):
+    location = tmp_path / "filtered"
+    location.mkdir()
+    numbers = random.Random(1).sample(range(0, 1_000_000, 2), 2000)
+    values = ", ".join(f"({number})" for number in numbers)
+    duckdb.sql(f"COPY (SELECT v FROM (VALUES {values}) t(v), range(20)) TO '{location}/part.parquet' (FORMAT parquet)")
+    deltalake.convert_to_deltalake(location)
+    shoal.run(f"CREATE TABLE {schema}.t USING DELTA LOCATION '{location}'")
+    assert shoal.value(f"SELECT count(*) FROM {schema}.t WHERE v = {numbers[0]}") == 20
+    assert shoal.value(f"SELECT count(*) FROM {schema}.t WHERE v = 499999") == 0, "odd, between smallest and largest"
+    text = analyze(f"SELECT v FROM {schema}.t WHERE v = 499999")
+    assert re.search(r"row_groups_pruned_bloom_filter=1 total → 0 matched", text), text
+
+
+def test_pages_that_cannot_match_are_not_read(shoal, schema, analyze):
+    shoal.run(f"CREATE TABLE {schema}.t AS SELECT value AS id, sha2(CAST(value AS STRING), 512) AS digest FROM generate_series(1, 200000)")
+    everything = bytes_scanned(analyze(f"SELECT max(digest) FROM {schema}.t"))
+    few = bytes_scanned(analyze(f"SELECT max(digest) FROM {schema}.t WHERE id BETWEEN 150000 AND 150010"))
+    assert few < everything / 5
