@@ -127,6 +127,21 @@ def test_answers_are_the_same_wherever_a_query_runs(shoal, schema, placement):
         assert placement in explained
 
 
+@pytest.mark.parametrize("placement", ["local", "distributed"])
+@pytest.mark.parametrize("nested", [
+    "upper(lower(" * 21 + "n" + "))" * 21,
+    "CASE WHEN id > 0 THEN n ELSE " * 40 + "n" + " END" * 40,
+    "nullif(" * 42 + "n" + ", 'x')" * 42,
+    " || ".join(["n"] * 120),
+])
+def test_expressions_as_deep_as_the_parser_takes_them_run(shoal, schema, placement, nested):
+    shoal.run(f"CREATE TABLE {schema}.t AS SELECT value AS id, CAST(value AS STRING) AS n FROM generate_series(1, 9)")
+    with shoal.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"SET query.placement = '{placement}'")
+        cursor.execute(f"SELECT count({nested}), count(*) FROM {schema}.t WHERE {nested} <> ''")
+        assert cursor.fetchall() == [(9, 9)]
+
+
 @pytest.mark.parametrize("sql, nearest", [
     ("DELETE FROM {schema}.t WHERE id = 1", "INSERT OVERWRITE"),
     ("CREATE TEMPORARY TABLE x (a INT)", "CREATE VIEW"),

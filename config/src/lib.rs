@@ -1,4 +1,4 @@
-//! What every Shoal process has in common: settings, logging, and the signals that stop it.
+//! What every Shoal process has in common: settings, logging, the signals that stop it, its stacks.
 //!
 //! One YAML file (`config/settings.yaml` is the commented example) describes a whole deployment:
 //! the scheduler, the executors and `shoal serve` read the same file and take what they need.
@@ -26,6 +26,7 @@ mod rolling;
 mod secret;
 mod settings;
 mod signals;
+mod stack;
 mod storage;
 mod units;
 
@@ -39,5 +40,6 @@ pub use settings::{
     SchedulerSettings, Settings, WriteSettings,
 };
 pub use signals::stop_on_signal;
+pub use stack::deepen_stacks;
 pub use storage::{AzureSettings, GcsSettings, S3Settings, Storage};
 pub use units::ByteSize;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use shoal_config::{Settings, logging, stop_on_signal};
+use shoal_config::{Settings, deepen_stacks, logging, stop_on_signal};
 use tokio_util::sync::CancellationToken;
 
 /// Batches are large and live shortly: glibc's allocator gives their pages back and takes them anew.
@@ -27,6 +27,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    deepen_stacks();
     match start(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -31,8 +31,13 @@ use crate::error::CliError;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+fn main() -> ExitCode {
+    shoal_config::deepen_stacks();
+    run()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     // Ends the process with code 2 and an explanation if the command line is wrong.
     let command = CommandLine::parse().command;
     let done = match &command {
