@@ -104,14 +104,7 @@ impl Catalog {
             .rows_affected();
         transaction.commit().await.map_err(failed)?;
 
-        if deleted == 0 {
-            return Ok(None);
-        }
-        dropped
-            .iter()
-            .map(table_from_row)
-            .collect::<Result<_>>()
-            .map(Some)
+        if_any(deleted, &dropped)
     }
 
     /// The schemas of `catalog`, in order of name. None if there is no such catalog.
@@ -233,14 +226,7 @@ impl Catalog {
                 .rows_affected();
         transaction.commit().await.map_err(failed)?;
 
-        if deleted == 0 {
-            return Ok(None);
-        }
-        dropped
-            .iter()
-            .map(table_from_row)
-            .collect::<Result<_>>()
-            .map(Some)
+        if_any(deleted, &dropped)
     }
 
     /// Every name there is, read by one query.
@@ -285,6 +271,18 @@ fn schema_from_row(row: &AnyRow) -> Result<SchemaEntry, sqlx::Error> {
         comment: row.try_get("comment")?,
         location: row.try_get("location")?,
     })
+}
+
+/// What was dropped along with a catalog or schema; None if there was no such thing.
+fn if_any(deleted: u64, dropped: &[AnyRow]) -> Result<Option<Vec<TableEntry>>> {
+    if deleted == 0 {
+        return Ok(None);
+    }
+    dropped
+        .iter()
+        .map(table_from_row)
+        .collect::<Result<_>>()
+        .map(Some)
 }
 
 pub(crate) fn query_error(action: &str, source: sqlx::Error) -> CatalogError {

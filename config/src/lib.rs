@@ -1,4 +1,5 @@
-//! What every Shoal process has in common: settings, logging, the signals that stop it, its stacks.
+//! What every Shoal process has in common: settings, logging, its command line, the
+//! signals that stop it, its stacks.
 //!
 //! One YAML file (`config/settings.yaml` is the commented example) describes a whole deployment:
 //! the scheduler, the executors and `shoal serve` read the same file and take what they need.
@@ -22,6 +23,7 @@ mod layers;
 mod load;
 pub mod logging;
 mod place;
+mod process;
 mod rolling;
 mod secret;
 mod settings;
@@ -32,8 +34,8 @@ mod units;
 
 pub use catalog::{AttachedCatalog, AttachedKind, CatalogSettings};
 pub use error::ConfigError;
-pub use load::parse_flag;
 pub use place::store_url;
+pub use process::ProcessArgs;
 pub use secret::Secret;
 pub use settings::{
     Cluster, ExecutorSettings, FlightSettings, ImageSettings, Placement, Processing, QuerySettings,

@@ -1,7 +1,6 @@
 //! Rows that come from elsewhere than a query: from a client (bulk ingest), or from objects that are no
 //! table (`COPY INTO`).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -99,17 +98,8 @@ impl Session {
             insert::plan_from(self, state, &full, source).await?
         } else {
             let table = CreateTable {
-                name: name.clone(),
                 or_replace: mode == IngestMode::Replace,
-                if_not_exists: false,
-                columns: Vec::new(),
-                checks: Vec::new(),
-                using: None,
-                partitioned_by: Vec::new(),
-                location: None,
-                comment: None,
-                properties: BTreeMap::new(),
-                query: None,
+                ..CreateTable::named(name.clone())
             };
             create::plan_from(self, state, table, full, source).await?
         };

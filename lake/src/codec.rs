@@ -27,7 +27,7 @@ use prost::Message;
 use shoal_udfs::probe::Limits;
 
 use crate::{
-    images::ImageSource,
+    images::{ImageSource, Wanted},
     scan::FieldIdSource,
     write::{WriteSpec, WriterExec},
 };
@@ -74,6 +74,8 @@ struct ImagesMessage {
     max_file_bytes: u64,
     #[prost(uint64, tag = "3")]
     max_pixels: u64,
+    #[prost(bool, tag = "4")]
+    rejects: bool,
 }
 
 fn unreadable(error: impl std::fmt::Display) -> DataFusionError {
@@ -146,6 +148,7 @@ impl LakeCodec {
             scan: Some(serialize_file_scan_config(scan, self, converter)?),
             max_file_bytes: limits.max_file_bytes,
             max_pixels: limits.max_pixels,
+            rejects: source.wanted() == Wanted::Rejects,
         })
     }
 
@@ -160,7 +163,11 @@ impl LakeCodec {
             max_file_bytes: message.max_file_bytes,
             max_pixels: message.max_pixels,
         };
-        let source = ImageSource::new(parse_table_schema_from_proto(&scan)?, limits);
+        let wanted = match message.rejects {
+            true => Wanted::Rejects,
+            false => Wanted::Pictures,
+        };
+        let source = ImageSource::new(parse_table_schema_from_proto(&scan)?, limits, wanted);
         let decode = PhysicalPlanDecodeContext::new(context, self);
         let config = parse_protobuf_file_scan_config(&scan, &decode, converter, Arc::new(source))?;
         Ok(DataSourceExec::from_data_source(config))

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use moka::future::Cache;
-use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use object_store::ObjectStoreExt as _;
 use shoal_config::Settings;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     iceberg::{self, Catalogs},
     scan::{LakeTable, object_path},
     snapshot::{Base, Snapshot},
-    stores::Stores,
+    stores::{Stores, delete_below},
     table::{CreateTable, Format, TableRef},
 };
 
@@ -302,13 +302,7 @@ impl Lake {
                 table.name, table.location
             )));
         }
-        let objects = store
-            .list(Some(&directory))
-            .map_ok(|object| object.location)
-            .boxed();
-        store
-            .delete_stream(objects)
-            .try_for_each(|_| async { Ok(()) })
+        delete_below(store.as_ref(), &directory)
             .await
             .map_err(LakeError::store(format!(
                 "deleting the files of table {}",

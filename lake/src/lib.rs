@@ -35,7 +35,7 @@ pub use data_file::{DataFile, WRITTEN_FILES_SCHEMA, decode_files, encode_files};
 pub use error::LakeError;
 pub use iceberg::Catalogs as IcebergCatalogs;
 pub use images::{
-    ImageFiles, ImageObject, UNREADABLE, image_limits, image_schema, list as list_images,
+    ImageFiles, ImageObject, UNREADABLE, Wanted, image_limits, image_schema, list as list_images,
 };
 pub use lake::{Committed, Lake};
 pub use prune::Pruned;

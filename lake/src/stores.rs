@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use futures::{StreamExt, TryStreamExt};
+
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use object_store::{
     ObjectStore, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
@@ -29,6 +31,19 @@ impl std::fmt::Debug for Stores {
         let opened: Vec<String> = self.opened.read().keys().cloned().collect();
         f.debug_struct("Stores").field("opened", &opened).finish()
     }
+}
+
+/// Deletes every object below a directory.
+pub(crate) async fn delete_below(
+    store: &dyn ObjectStore,
+    directory: &Path,
+) -> object_store::Result<()> {
+    let objects = store
+        .list(Some(directory))
+        .map_ok(|object| object.location)
+        .boxed();
+    let deleted = store.delete_stream(objects);
+    deleted.try_for_each(|_| async { Ok(()) }).await
 }
 
 impl Stores {

@@ -1,7 +1,5 @@
 //! `CREATE TABLE`: columns, constraints, partitioning and Spark's clauses in any order.
 
-use std::collections::BTreeMap;
-
 use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -21,17 +19,9 @@ pub(super) fn create_table(cursor: &mut Cursor, or_replace: bool) -> Result<Stat
         ));
     }
     let mut table = CreateTable {
-        name: cursor.table_name()?,
         or_replace,
         if_not_exists,
-        columns: Vec::new(),
-        checks: Vec::new(),
-        using: None,
-        partitioned_by: Vec::new(),
-        location: None,
-        comment: None,
-        properties: BTreeMap::new(),
-        query: None,
+        ..CreateTable::named(cursor.table_name()?)
     };
     if cursor.is("LIKE") {
         return Err(EngineError::unsupported(

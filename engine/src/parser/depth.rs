@@ -7,6 +7,7 @@ use std::mem;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::error::{EngineError, Result};
@@ -24,12 +25,15 @@ const MAX_RUN: usize = 10_000;
 /// Most set operations (`UNION` …) in a statement.
 const MAX_SET_OPERATIONS: usize = 128;
 
+/// Deepest CASE within a CASE: beyond it the parser gives up, with a message about its syntax.
+const MAX_CASES: usize = 40;
+
 /// Chains of at least this many operands are balanced.
 const LONG_CHAIN: usize = MAX_DEPTH / 2;
 
 /// Refuses a statement whose tokens alone tell that it is too deep.
 pub(super) fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
-    let (mut run, mut set_operations) = (0, 0);
+    let (mut run, mut set_operations, mut cases) = (0, 0, 0_usize);
     for token in tokens {
         match &token.token {
             Token::Comma | Token::LParen | Token::RParen => run = 0,
@@ -40,8 +44,19 @@ pub(super) fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
                     .iter()
                     .any(|name| word.value.eq_ignore_ascii_case(name));
                 set_operations += usize::from(set_operation && word.quote_style.is_none());
+                match word.keyword {
+                    Keyword::CASE => cases += 1,
+                    Keyword::END => cases = cases.saturating_sub(1),
+                    _ => {}
+                }
             }
             _ => run += 1,
+        }
+        if cases > MAX_CASES {
+            return Err(EngineError::invalid(format!(
+                "CASE is nested more than {MAX_CASES} levels deep; write further conditions as \
+                 WHEN … THEN of one CASE"
+            )));
         }
         if run > MAX_RUN {
             return Err(too_deep(
@@ -185,6 +200,11 @@ mod tests {
             format!("SELECT 1{}", "::INT".repeat(300)),
             format!("SELECT true{}", " IS NULL".repeat(300)),
             format!("SELECT 1 WHERE a{}", " AND a".repeat(600)),
+            format!(
+                "SELECT {}1{}",
+                "CASE WHEN a THEN b ELSE ".repeat(60),
+                " END".repeat(60)
+            ),
             format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(1000)),
             format!("CREATE TABLE t (a INT CHECK (a{} > 1))", " + 1".repeat(300)),
         ] {

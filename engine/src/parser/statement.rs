@@ -247,6 +247,25 @@ pub struct CreateTable {
     pub query: Option<Box<Query>>,
 }
 
+impl CreateTable {
+    /// A new table of which nothing but its name is said.
+    pub(crate) fn named(name: Name) -> Self {
+        Self {
+            name,
+            or_replace: false,
+            if_not_exists: false,
+            columns: Vec::new(),
+            checks: Vec::new(),
+            using: None,
+            partitioned_by: Vec::new(),
+            location: None,
+            comment: None,
+            properties: BTreeMap::new(),
+            query: None,
+        }
+    }
+}
+
 /// `CREATE VIEW`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateView {

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use futures::{StreamExt as _, stream::BoxStream};
 use iceberg::{
     Error, ErrorKind, Result,
     io::{
@@ -18,7 +18,10 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
-use crate::{error::LakeError, stores::Stores};
+use crate::{
+    error::LakeError,
+    stores::{Stores, delete_below},
+};
 
 /// Makes [`LakeStorage`]s for an Iceberg catalog.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -172,13 +175,7 @@ impl Storage for LakeStorage {
 
     async fn delete_prefix(&self, path: &str) -> Result<()> {
         let (store, prefix) = self.locate(path)?;
-        let objects = store
-            .list(Some(&prefix))
-            .map_ok(|object| object.location)
-            .boxed();
-        store
-            .delete_stream(objects)
-            .try_for_each(|_| async { Ok(()) })
+        delete_below(store.as_ref(), &prefix)
             .await
             .map_err(failed("deleting everything below", path))
     }

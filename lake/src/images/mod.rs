@@ -1,4 +1,4 @@
-//! Images as rows: a listing of objects as a table with one row per object.
+//! Images as rows: a listing of objects as a table of those that are pictures, or of all others.
 //!
 //! [`list`] finds the objects below a prefix on the scheduler, [`ImageFiles`] makes them a table that
 //! executors read: each object is fetched, sniffed, hashed and probed where it is read, and a file that
@@ -21,5 +21,5 @@ pub fn image_limits(settings: &ImageSettings) -> Limits {
 
 pub use list::{ImageObject, list};
 pub(crate) use source::ImageSource;
-pub use source::UNREADABLE;
+pub use source::{UNREADABLE, Wanted};
 pub use table::{ImageFiles, image_schema};

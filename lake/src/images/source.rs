@@ -20,7 +20,7 @@ use datafusion::{
     physical_plan::metrics::ExecutionPlanMetricsSet,
 };
 use futures::{FutureExt as _, StreamExt as _};
-use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
+use object_store::{ObjectMeta, ObjectStore, path::Path};
 use shoal_udfs::{
     error::ImageError,
     probe::{Format, ImageInfo, Limits, probe},
@@ -29,22 +29,36 @@ use shoal_udfs::{
 /// Reason code of an object that its store would not give: it may be readable next time.
 pub const UNREADABLE: &str = "unreadable";
 
-/// A file source with one row per object.
+/// Which objects become rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Usable pictures.
+    Pictures,
+    /// All others, with the reason.
+    Rejects,
+}
+
+/// A file source with a row for each wanted object.
+///
+/// The objects are read to be told apart, so this is no filter above the scan: that one would gather
+/// the rows that pass, and copy every picture.
 #[derive(Debug, Clone)]
 pub(crate) struct ImageSource {
     table_schema: TableSchema,
     limits: Limits,
+    wanted: Wanted,
     projection: SplitProjection,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl ImageSource {
     /// A source for objects with the columns of [`image_schema`](super::image_schema).
-    pub(crate) fn new(table_schema: TableSchema, limits: Limits) -> Self {
+    pub(crate) fn new(table_schema: TableSchema, limits: Limits, wanted: Wanted) -> Self {
         ImageSource {
             projection: SplitProjection::unprojected(&table_schema),
             table_schema,
             limits,
+            wanted,
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
@@ -52,6 +66,11 @@ impl ImageSource {
     /// Limits on objects.
     pub(crate) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Which objects become rows.
+    pub(crate) fn wanted(&self) -> Wanted {
+        self.wanted
     }
 }
 
@@ -66,6 +85,7 @@ impl FileSource for ImageSource {
         let opener = ImageOpener {
             store: object_store,
             limits: self.limits,
+            wanted: self.wanted,
             schema: Arc::new(self.table_schema.file_schema().project(columns)?),
         };
         ProjectionOpener::try_new(
@@ -120,12 +140,14 @@ impl FileSource for ImageSource {
 struct ImageOpener {
     store: Arc<dyn ObjectStore>,
     limits: Limits,
+    wanted: Wanted,
     schema: SchemaRef,
 }
 
 impl FileOpener for ImageOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let (store, limits, schema) = (self.store.clone(), self.limits, self.schema.clone());
+        let wanted = self.wanted;
         let read = async move {
             let object = file.object_meta;
             let seen = if object.size > limits.max_file_bytes {
@@ -134,7 +156,7 @@ impl FileOpener for ImageOpener {
                     limit: limits.max_file_bytes,
                 })
             } else {
-                match read(store.as_ref(), &object.location).await {
+                match read(store.as_ref(), &object).await {
                     Ok(content) => match probe(&content, &limits) {
                         Ok(info) => Seen::picture(&object.location, info, content),
                         Err(error) => Seen::refused(&error),
@@ -145,15 +167,26 @@ impl FileOpener for ImageOpener {
                     },
                 }
             };
-            let row = seen.row(&schema)?;
-            Ok(futures::stream::once(async { Ok(row) }).boxed())
+            let row = match (&seen, wanted) {
+                (Seen::Picture(..), Wanted::Pictures) | (Seen::Refused { .. }, Wanted::Rejects) => {
+                    Some(Ok(seen.row(&schema)?))
+                }
+                _ => None,
+            };
+            Ok(futures::stream::iter(row).boxed())
         };
         Ok(read.boxed())
     }
 }
 
-async fn read(store: &dyn ObjectStore, path: &Path) -> object_store::Result<Bytes> {
-    store.get(path).await?.bytes().await
+/// The bytes of an object as it was listed: one that is shorter by now cannot be read.
+async fn read(store: &dyn ObjectStore, object: &ObjectMeta) -> object_store::Result<Bytes> {
+    if object.size == 0 {
+        return Ok(Bytes::new());
+    }
+    let all = [0..object.size];
+    let mut ranges = store.get_ranges(&object.location, &all).await?;
+    Ok(ranges.pop().unwrap_or_default())
 }
 
 /// The format that a file's extension stands for.

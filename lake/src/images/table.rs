@@ -20,7 +20,10 @@ use datafusion::{
 use shoal_udfs::probe::Limits;
 use url::Url;
 
-use super::{list::ImageObject, source::ImageSource};
+use super::{
+    list::ImageObject,
+    source::{ImageSource, Wanted},
+};
 use crate::stores::Stores;
 
 /// Partitions per core, so that waiting for one object leaves others to be worked on.
@@ -74,21 +77,23 @@ fn object_fields() -> Vec<Field> {
     ]
 }
 
-/// Objects of one store as a table.
+/// Objects of one store as a table, which has a row for each that is wanted.
 #[derive(Debug)]
 pub struct ImageFiles {
     source: Url,
     objects: Vec<ImageObject>,
     limits: Limits,
+    wanted: Wanted,
 }
 
 impl ImageFiles {
-    /// The objects, all from the store of `source`.
-    pub fn new(source: Url, objects: Vec<ImageObject>, limits: Limits) -> Self {
+    /// The wanted ones of the objects, which are all from the store of `source`.
+    pub fn new(source: Url, objects: Vec<ImageObject>, limits: Limits, wanted: Wanted) -> Self {
         ImageFiles {
             source,
             objects,
             limits,
+            wanted,
         }
     }
 
@@ -152,11 +157,11 @@ impl TableProvider for ImageFiles {
             dealt[i % lanes].push(Self::partitioned_file(object));
         }
         let statistics = Statistics {
-            num_rows: Precision::Exact(self.objects.len()),
+            num_rows: Precision::Inexact(self.objects.len()),
             total_byte_size: Precision::Inexact(self.total_bytes() as usize),
             column_statistics: Statistics::unknown_column(schema.table_schema()),
         };
-        let source = ImageSource::new(schema, self.limits);
+        let source = ImageSource::new(schema, self.limits, self.wanted);
         let config = FileScanConfigBuilder::new(Stores::store_url(&self.source)?, Arc::new(source))
             .with_file_groups(dealt.into_iter().map(FileGroup::new).collect())
             .with_statistics(statistics)

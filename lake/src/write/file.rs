@@ -1,10 +1,12 @@
 //! One data file being written.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use bytes::Bytes;
 use object_store::{ObjectStore, buffered::BufWriter, path::Path};
-use parquet::{arrow::AsyncArrowWriter, file::properties::WriterProperties};
+use parquet::{arrow::ArrowWriter, errors::ParquetError, file::properties::WriterProperties};
+use tokio::io::AsyncWriteExt;
 use url::Url;
 use uuid::Uuid;
 
@@ -38,7 +40,8 @@ pub(crate) struct OpenFile {
     object: Path,
     partition: PartitionKey,
     schema: SchemaRef,
-    writer: AsyncArrowWriter<BufWriter>,
+    writer: ArrowWriter<Parts>,
+    upload: BufWriter,
     rows: u64,
 }
 
@@ -59,25 +62,33 @@ impl OpenFile {
             Uuid::new_v4()
         );
         let object = object_path(&spec.location, &relative_path)?;
-        let writer = AsyncArrowWriter::try_new(
-            BufWriter::with_capacity(store.clone(), object.clone(), part_bytes(&spec.location)),
-            schema.clone(),
-            Some(properties.clone()),
-        )?;
+        let part_bytes = part_bytes(&spec.location);
+        let upload = BufWriter::with_capacity(store.clone(), object.clone(), part_bytes);
+        let parts = Parts::of(part_bytes);
+        let writer = ArrowWriter::try_new(parts, schema.clone(), Some(properties.clone()))?;
         Ok(OpenFile {
             relative_path,
             object,
             partition,
             schema: schema.clone(),
             writer,
+            upload,
             rows: 0,
         })
     }
 
     /// Appends rows that have the file's columns.
     pub(crate) async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        self.writer.write(rows).await?;
+        self.writer.write(rows)?;
         self.rows += rows.num_rows() as u64;
+        self.send().await
+    }
+
+    /// Hands what the Parquet writer has put out to the store.
+    async fn send(&mut self) -> Result<()> {
+        for part in self.writer.inner_mut().full.drain(..) {
+            self.upload.put(part).await.map_err(ParquetError::from)?;
+        }
         Ok(())
     }
 
@@ -93,7 +104,8 @@ impl OpenFile {
 
     /// Ends the row group, which frees what is buffered.
     pub(crate) async fn flush(&mut self) -> Result<()> {
-        Ok(self.writer.flush().await?)
+        self.writer.flush()?;
+        self.send().await
     }
 
     /// Where the file lies in its store.
@@ -103,7 +115,10 @@ impl OpenFile {
 
     /// Ends the file and describes it.
     pub(crate) async fn close(&mut self) -> Result<DataFile> {
-        let metadata = self.writer.finish().await?;
+        let metadata = self.writer.finish()?;
+        self.writer.inner_mut().end();
+        self.send().await?;
+        self.upload.shutdown().await.map_err(ParquetError::from)?;
         Ok(DataFile {
             path: self.relative_path.clone(),
             size: self.writer.bytes_written() as u64,
@@ -115,10 +130,50 @@ impl OpenFile {
     }
 
     /// Gives the file up: an upload in progress is cancelled at the store.
-    pub(crate) async fn abort(self) {
-        let mut upload = self.writer.into_inner();
-        if let Err(error) = upload.abort().await {
+    pub(crate) async fn abort(mut self) {
+        if let Err(error) = self.upload.abort().await {
             tracing::debug!(file = %self.object, "an unfinished upload could not be cancelled: {error}");
         }
+    }
+}
+
+/// Output of a Parquet writer, in parts of the size that the store takes: a row group of images in one
+/// growing buffer was copied over and over again.
+struct Parts {
+    size: usize,
+    full: Vec<Bytes>,
+    open: Vec<u8>,
+}
+
+impl Parts {
+    fn of(size: usize) -> Self {
+        Parts {
+            size,
+            full: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// Makes what was put out so far a part, whatever its size.
+    fn end(&mut self) {
+        self.full.push(Bytes::from(std::mem::take(&mut self.open)));
+    }
+}
+
+impl io::Write for Parts {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.open.len() == self.size {
+            self.end();
+        }
+        if self.open.is_empty() {
+            self.open.reserve_exact(self.size);
+        }
+        let taken = bytes.len().min(self.size - self.open.len());
+        self.open.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

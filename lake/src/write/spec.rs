@@ -25,6 +25,9 @@ use crate::{
 const DICTIONARY_BYTES: usize = 128 << 10;
 const NUMBER_DICTIONARY_BYTES: usize = 32 << 10;
 const PAGE_ROWS: usize = 8192;
+/// Most images get a page of their own: one is read without its neighbours, and written without a buffer
+/// that grows and is copied.
+const IMAGE_PAGE_BYTES: usize = 64 << 10;
 
 /// How rows become data files of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -165,6 +168,7 @@ impl WriteSpec {
             let column = ColumnPath::new(vec![field.name().clone()]);
             properties = match field.data_type() {
                 DataType::Binary | DataType::LargeBinary => properties
+                    .set_column_data_page_size_limit(column.clone(), IMAGE_PAGE_BYTES)
                     .set_column_compression(column.clone(), Compression::UNCOMPRESSED)
                     .set_column_dictionary_enabled(column.clone(), false)
                     .set_column_statistics_enabled(column, EnabledStatistics::None),

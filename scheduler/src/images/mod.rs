@@ -18,7 +18,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
 use shoal_config::Placement;
 use shoal_engine::parser::{CopyImages, Name};
 use shoal_engine::{Session, copy_schema, location_url};
-use shoal_lake::{ImageFiles, ImageObject, image_limits, list_images};
+use shoal_lake::{ImageFiles, ImageObject, Wanted, image_limits, list_images};
 use shoal_udfs::probe::Limits;
 use url::Url;
 
@@ -192,7 +192,7 @@ impl Copy {
             col("created_at"),
             col("metadata"),
         ];
-        let rows = Rows::of(self, col("reason").is_null(), columns.to_vec());
+        let rows = Rows::of(self, Wanted::Pictures, columns.to_vec());
         self.images.append(run, &rows, objects).await
     }
 
@@ -208,7 +208,7 @@ impl Copy {
             col("reason"),
             col("detail"),
         ];
-        let rows = Rows::of(self, col("reason").is_not_null(), columns.to_vec());
+        let rows = Rows::of(self, Wanted::Rejects, columns.to_vec());
         self.rejected.append(run, &rows, objects).await
     }
 
@@ -233,13 +233,13 @@ impl Copy {
 struct Rows {
     source: Url,
     limits: Limits,
-    condition: Expr,
+    wanted: Wanted,
     columns: Vec<Expr>,
 }
 
 impl Rows {
-    /// Those for which the condition is true. Time and day of the run are added to the columns.
-    fn of(copy: &Copy, condition: Expr, mut columns: Vec<Expr>) -> Self {
+    /// Those that are wanted. Time and day of the run are added to the columns.
+    fn of(copy: &Copy, wanted: Wanted, mut columns: Vec<Expr>) -> Self {
         let now = ScalarValue::TimestampMicrosecond(
             Some(copy.started.timestamp_micros()),
             Some("UTC".into()),
@@ -250,15 +250,14 @@ impl Rows {
         Self {
             source: copy.source.clone(),
             limits: copy.limits,
-            condition,
+            wanted,
             columns,
         }
     }
 
     fn plan(&self, objects: Vec<ImageObject>) -> Result<LogicalPlan> {
-        let files = ImageFiles::new(self.source.clone(), objects, self.limits);
+        let files = ImageFiles::new(self.source.clone(), objects, self.limits, self.wanted);
         LogicalPlanBuilder::scan("objects", provider_as_source(Arc::new(files)), None)
-            .and_then(|plan| plan.filter(self.condition.clone()))
             .and_then(|plan| plan.project(self.columns.clone()))
             .and_then(LogicalPlanBuilder::build)
             .map_err(|error| StatementError::Invalid(error.strip_backtrace()))

@@ -7,6 +7,8 @@ use super::reader::{bytes_at, u16_be};
 use super::{Format, ImageInfo, damaged, truncated};
 use crate::error::ImageError;
 
+/// How far from the end of the file the marker is looked for first.
+const END_BYTES: usize = 4096;
 const END: &str = "the end-of-image marker is missing";
 
 pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
@@ -36,6 +38,9 @@ pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
             }
             0xDA => {
                 scan_seen = true;
+                if ends_as_it_should(content, position) {
+                    break;
+                }
                 position = after_entropy_coded_data(content, position);
             }
             _ => {}
@@ -57,6 +62,14 @@ fn next_marker(content: &[u8], position: usize) -> Result<(u8, usize), ImageErro
     let rest = &rest[start..];
     let fill = rest.iter().position(|&b| b != 0xFF).ok_or_else(end)?;
     Ok((rest[fill], position + start + fill + 1))
+}
+
+/// Whether the end marker is where it is in nearly every file: at the end, but for a few bytes. Then the
+/// entropy-coded data need not be searched, in which 0xFF occurs all the time, but never the marker.
+fn ends_as_it_should(content: &[u8], scan: usize) -> bool {
+    let tail = content.len().saturating_sub(END_BYTES).max(scan);
+    let tail = content.get(tail..).unwrap_or_default();
+    memchr::memmem::rfind(tail, &[0xFF, 0xD9]).is_some()
 }
 
 /// Where the entropy-coded data that starts at `position` ends: at a marker that is neither a

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use shoal_config::ProcessArgs;
 
 use crate::output::Format;
 
@@ -28,7 +29,7 @@ pub enum Command {
     /// Show executors and jobs.
     Status(ServerArgs),
     /// Run every role in this process: scheduler, executor and front door.
-    Serve(ServeArgs),
+    Serve(ProcessArgs),
     /// Hash a password for the users file; reads it from the terminal or from standard input.
     HashPassword(HashArgs),
 }
@@ -97,20 +98,6 @@ pub struct HashArgs {
     /// Hash a bearer token instead, for programs: at least 32 random characters.
     #[arg(long)]
     pub token: bool,
-}
-
-/// `shoal serve`.
-#[derive(Debug, Args)]
-pub struct ServeArgs {
-    /// Settings file; config/settings.yaml is the commented example.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Logging file; without one, log lines go to standard error.
-    #[arg(long, value_name = "FILE")]
-    pub logging: Option<PathBuf>,
-    /// Override a setting, for example `--set flight.port=32011`.
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = shoal_config::parse_flag)]
-    pub settings: Vec<(String, String)>,
 }
 
 #[cfg(test)]

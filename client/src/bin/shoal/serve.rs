@@ -1,17 +1,15 @@
 //! `shoal serve`: scheduler, front door and one executor in this process, until SIGTERM or Ctrl-C.
 
-use shoal_config::{Settings, logging, stop_on_signal};
+use shoal_config::{ProcessArgs, Settings, stop_on_signal};
 use shoal_scheduler::Listening;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::ServeArgs;
 use crate::error::CliError;
 
 /// Serves until told to stop. Prints one line to standard output once clients can connect.
-pub async fn serve(args: &ServeArgs) -> Result<(), CliError> {
-    let settings = in_one_process(Settings::load(args.config.as_deref(), &args.settings)?);
-    logging::init(args.logging.as_deref())?;
+pub async fn serve(args: &ProcessArgs) -> Result<(), CliError> {
+    let settings = in_one_process(args.begin()?);
     let stop = CancellationToken::new();
     stop_on_signal(&stop).map_err(|source| CliError::File {
         what: "cannot listen for signals".into(),

@@ -346,7 +346,10 @@ mod tests {
     use super::*;
 
     fn names() -> Names {
-        let mut names = Names::default();
+        let mut names = Names {
+            current: "default".into(),
+            ..Names::default()
+        };
         for (table, columns) in [
             ("raw.images", ["id", "filename"]),
             ("users", ["user_id", "Full Name"]),

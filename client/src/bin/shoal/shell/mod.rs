@@ -123,6 +123,7 @@ impl Shell<'_> {
         let flushed = self.printer.sink.flush();
         let result = match (ran, flushed) {
             (Ok(Ran::Rows(rows)), Ok(())) => counted(rows, "row"),
+            // Also USE, after which other names need no prefix.
             (Ok(Ran::Affected(rows)), Ok(())) => {
                 self.refresh_names();
                 effect(sql, rows)

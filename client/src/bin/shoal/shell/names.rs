@@ -8,10 +8,7 @@ use arrow::datatypes::DataType;
 use futures::TryStreamExt;
 use shoal_client::{Client, ClientError};
 
-/// The schema whose tables need no prefix.
-const DEFAULT_SCHEMA: &str = "default";
-
-const COLUMNS: &str = "SELECT table_schema, table_name, column_name, data_type \
+const COLUMNS: &str = "SELECT current_schema(), table_schema, table_name, column_name, data_type \
                        FROM information_schema.columns ORDER BY ordinal_position";
 const FUNCTIONS: &str = "SELECT DISTINCT routine_name FROM information_schema.routines";
 
@@ -27,6 +24,8 @@ pub struct Column {
 /// What is known of the server's names.
 #[derive(Debug, Default)]
 pub struct Names {
+    /// The schema whose tables need no prefix.
+    pub current: String,
     /// Columns by table; the table as it is written in SQL, `raw.images`.
     pub tables: BTreeMap<String, Vec<Column>>,
     /// Schemas that hold tables.
@@ -39,11 +38,12 @@ impl Names {
     /// Asks the server.
     pub async fn load(client: &Client) -> Result<Self, ClientError> {
         let mut names = Self::default();
-        for [schema, table, column, data_type] in rows(client, COLUMNS).await? {
-            let table = match schema == DEFAULT_SCHEMA {
+        for [current, schema, table, column, data_type] in rows(client, COLUMNS).await? {
+            let table = match schema == current {
                 true => table,
                 false => format!("{schema}.{table}"),
             };
+            names.current = current;
             names.schemas.insert(schema);
             names.tables.entry(table).or_default().push(Column {
                 name: column,
@@ -59,7 +59,10 @@ impl Names {
     /// table of that name.
     pub fn columns(&self, name: &str) -> Option<&[Column]> {
         let name = name.to_lowercase();
-        let unprefixed = name.strip_prefix("default.").unwrap_or(&name);
+        let unprefixed = match name.split_once('.') {
+            Some((schema, table)) if schema == self.current => table,
+            _ => &name,
+        };
         let exact = self.tables.get(unprefixed);
         let found = exact.or_else(|| {
             let mut tables = self.tables.iter();
