@@ -17,7 +17,7 @@ use datafusion::{
         TableType,
         listing::PartitionedFile,
         physical_plan::{
-            FileGroup, FileScanConfigBuilder, FileSource, ParquetSource,
+            FileGroup, FileScanConfigBuilder, FileSource, ParquetFileReaderFactory, ParquetSource,
             parquet::CachedParquetFileReaderFactory,
         },
         source::DataSourceExec,
@@ -33,7 +33,7 @@ use crate::{
     data_file::DataFile,
     error::{LakeError, Result},
     prune::{Pruned, is_partition_condition, prune},
-    scan::FieldIdSource,
+    scan::{FieldIdSource, footers::IndexedFooters},
     snapshot::Snapshot,
     stores::Stores,
     table::Format,
@@ -300,9 +300,13 @@ impl TableProvider for LakeTable {
         let footers = runtime.cache_manager.get_file_metadata_cache();
         let readers =
             CachedParquetFileReaderFactory::new(runtime.object_store(&store_url)?, footers);
+        let readers: Arc<dyn ParquetFileReaderFactory> = match filters.is_empty() {
+            true => Arc::new(readers),
+            false => Arc::new(IndexedFooters(readers)),
+        };
         let source = ParquetSource::new(table_schema)
             .with_table_parquet_options(parquet_options(session, late))
-            .with_parquet_file_reader_factory(Arc::new(readers));
+            .with_parquet_file_reader_factory(readers);
         let source: Arc<dyn FileSource> = match snapshot.table().format {
             Format::Delta => Arc::new(source),
             Format::Iceberg => Arc::new(FieldIdSource::new(Arc::new(source))),
