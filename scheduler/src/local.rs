@@ -57,7 +57,7 @@ impl Local {
         }
     }
 
-    /// Waits for a place, and starts `plan`.
+    /// Waits for a place, and starts `plan`, which is optimized.
     pub(crate) async fn start(
         &self,
         context: &SessionContext,
@@ -68,7 +68,9 @@ impl Local {
             .await
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
         let state = context.state();
-        let plan = state.create_physical_plan(plan).await?;
+        // `SessionState::create_physical_plan` would optimize the plan once more.
+        let planner = state.query_planner();
+        let plan = planner.create_physical_plan(plan, &state).await?;
         // Computed in a task of its own: some operators do not come up for air, and whoever waits
         // for the rows must be able to give up.
         let rows = spawn_buffered(execute_stream(plan, state.task_ctx())?, BATCHES_AHEAD);

@@ -24,7 +24,7 @@ use crate::{
 /// Parquet's defaults (1 MiB and 20,000 rows), which made such a look twice as slow.
 const DICTIONARY_BYTES: usize = 128 << 10;
 const NUMBER_DICTIONARY_BYTES: usize = 32 << 10;
-const PAGE_ROWS: usize = 8192;
+const PAGE_ROWS: usize = 4096;
 /// Most images get a page of their own: one is read without its neighbours, and written without a buffer
 /// that grows and is copied.
 const IMAGE_PAGE_BYTES: usize = 64 << 10;
