@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn the_example_file_is_the_default() {
         let file = Path::new("logging.yaml");
-        let (example, _) = load(Some(&file), &[]).unwrap();
+        let (example, _) = load(Some(file), &[]).unwrap();
         let defaults = serde_json::to_value(LoggingSettings::default()).unwrap();
         assert_eq!(serde_json::to_value(example).unwrap(), defaults);
     }

@@ -120,10 +120,15 @@ impl Job {
                 Err(error) => error,
             }
         };
-        tokio::select! {
+        let done = tokio::select! {
             delivered = deliver => delivered,
             error = watch => Err(error),
+        };
+        if let Err(JobError::Lost { .. }) = done {
+            // So that the next attempt is not sent there.
+            self.cluster.expel_dead_executors().await;
         }
+        done
     }
 
     /// What tasks of a job that failed have answered, as far as it can still be read.
@@ -279,6 +284,9 @@ impl Files {
             known.send_if_modified(|known| std::mem::replace(known, extent) != extent);
             return Ok(());
         }
+        if let Extent::Complete { rows: 0, .. } = extent {
+            return Ok(());
+        }
         let Some(address) = cluster.address(&file.executor).await else {
             return Err(gone(&file.executor));
         };
@@ -315,8 +323,10 @@ fn result_file(location: PartitionLocation) -> (ResultFile, Extent) {
         task: location.file_id.unwrap_or_default(),
         executor: location.executor_meta.unwrap_or_default().id,
     };
-    let bytes = location.partition_stats.unwrap_or_default().num_bytes;
-    (file, Extent::Complete(u64::try_from(bytes).unwrap_or(0)))
+    let stats = location.partition_stats.unwrap_or_default();
+    let number = |n: i64| u64::try_from(n).unwrap_or(0);
+    let (bytes, rows) = (number(stats.num_bytes), number(stats.num_rows));
+    (file, Extent::Complete { bytes, rows })
 }
 
 fn gone(executor: &str) -> JobError {

@@ -59,8 +59,13 @@ pub(crate) struct ResultFile {
 pub(crate) enum Extent {
     /// Its task is running.
     Growing,
-    /// It has as many bytes, and gets no more.
-    Complete(u64),
+    /// It gets no more.
+    Complete {
+        /// What it holds.
+        bytes: u64,
+        /// How many of them.
+        rows: u64,
+    },
     /// Its task is given up: whatever it holds, there is no more to come.
     Abandoned,
 }
@@ -86,6 +91,8 @@ enum ReadError {
     Request(#[from] BallistaError),
     #[error("its bytes make no sense: {0}")]
     Content(#[from] ArrowError),
+    #[error("it has {found} rows in place of {expected}")]
+    Rows { found: u64, expected: u64 },
 }
 
 /// Connections to executors, one each, shared by all queries.
@@ -113,6 +120,7 @@ impl ResultClients {
             decoder: StreamDecoder::new(),
             bytes: Buffer::from(Bytes::new()),
             read: 0,
+            rows: 0,
             open: None,
         };
         stream::try_unfold(reader, |mut reader| async move {
@@ -155,6 +163,8 @@ struct Reader<'a> {
     bytes: Buffer,
     /// How many bytes of the file have come.
     read: u64,
+    /// How many rows were in them.
+    rows: u64,
     /// The answer that bytes come in.
     open: Option<Streaming<arrow_flight::Result>>,
 }
@@ -163,13 +173,25 @@ impl Reader<'_> {
     async fn next(&mut self) -> Result<Option<RecordBatch>, ReadError> {
         loop {
             if let Some(batch) = self.decoder.decode(&mut self.bytes)? {
+                self.rows += batch.num_rows() as u64;
                 return Ok(Some(batch));
             }
             let Some(bytes) = self.more().await? else {
-                return Ok(None);
+                return self.check_rows().map(|()| None);
             };
             self.read += bytes.len() as u64;
             self.bytes = Buffer::from(bytes);
+        }
+    }
+
+    /// Whether a complete file has given all its rows.
+    fn check_rows(&self) -> Result<(), ReadError> {
+        match *self.extent.borrow() {
+            Extent::Complete { rows, .. } if rows != self.rows => Err(ReadError::Rows {
+                found: self.rows,
+                expected: rows,
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -183,7 +205,7 @@ impl Reader<'_> {
                 }
             }
             let extent = *self.extent.borrow_and_update();
-            if extent == Extent::Complete(self.read) {
+            if matches!(extent, Extent::Complete { bytes, .. } if bytes == self.read) {
                 return Ok(None);
             }
             match (self.request().await, extent) {

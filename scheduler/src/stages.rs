@@ -153,7 +153,8 @@ fn results(number: usize, stage: &ExecutionStage) -> Vec<(ResultFile, Extent)> {
                 let written = done.partitions.iter();
                 let written = written.map(|part| {
                     let file = file(&done.executor_id, part.partition_id as usize);
-                    (file, Extent::Complete(part.num_bytes))
+                    let (bytes, rows) = (part.num_bytes, part.num_rows);
+                    (file, Extent::Complete { bytes, rows })
                 });
                 written.collect()
             }

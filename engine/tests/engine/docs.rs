@@ -11,7 +11,7 @@ use crate::harness::{Lake, Outcome};
 #[tokio::test]
 async fn every_statement_of_the_reference_prints_what_stands_below_it() {
     let path = Path::new("../docs/sql.md");
-    let page = fs::read_to_string(&path).unwrap();
+    let page = fs::read_to_string(path).unwrap();
     let lake = Lake::new().await;
     let mut printed = String::new();
     let mut blocks = page.split("```sql\n");
@@ -32,7 +32,7 @@ async fn every_statement_of_the_reference_prints_what_stands_below_it() {
         }
     }
     if std::env::var_os("SHOAL_UPDATE_DOCS").is_some() {
-        fs::write(&path, printed).unwrap();
+        fs::write(path, printed).unwrap();
         return;
     }
     for (line, (expected, printed)) in page.lines().zip(printed.lines()).enumerate() {

@@ -184,8 +184,10 @@ async fn read(store: &dyn ObjectStore, object: &ObjectMeta) -> object_store::Res
     if object.size == 0 {
         return Ok(Bytes::new());
     }
-    let all = [0..object.size];
-    let mut ranges = store.get_ranges(&object.location, &all).await?;
+    let all = 0..object.size;
+    let mut ranges = store
+        .get_ranges(&object.location, std::slice::from_ref(&all))
+        .await?;
     Ok(ranges.pop().unwrap_or_default())
 }
 
