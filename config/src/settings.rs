@@ -241,7 +241,7 @@ impl QuerySettings {
 pub struct WriteSettings {
     /// Size at which a data file is closed and the next begun.
     pub target_file_size: ByteSize,
-    /// Most bytes in memory for one row group.
+    /// Most bytes in memory for one row group; 16 MiB where a column is BINARY.
     pub row_group_bytes: ByteSize,
     /// `none`, `snappy`, `lz4_raw` or `zstd(level)`; image bytes are never compressed again.
     pub compression: String,
