@@ -140,14 +140,13 @@ fn results(number: usize, stage: &ExecutionStage) -> Vec<(ResultFile, Extent)> {
             task: task.task_id as u64,
             executor: executor.to_string(),
         };
-        let started = |executor: &str, extent: Extent| {
-            let partitions =
-                compute_global_output_partition_ids(plan, &task.global_input_partition_ids);
-            let files = partitions.into_iter();
-            files.map(|part| (file(executor, part), extent)).collect()
-        };
         match &task.task_status {
-            Status::Running(running) => started(&running.executor_id, Extent::Growing),
+            Status::Running(running) => {
+                let inputs = &task.global_input_partition_ids;
+                let partitions = compute_global_output_partition_ids(plan, inputs).into_iter();
+                let growing = |part| (file(&running.executor_id, part), Extent::Growing);
+                partitions.map(growing).collect()
+            }
             Status::Failed(_) => Vec::new(),
             Status::Successful(done) => {
                 let written = done.partitions.iter();
@@ -163,6 +162,7 @@ fn results(number: usize, stage: &ExecutionStage) -> Vec<(ResultFile, Extent)> {
     tasks.iter().flat_map(of_task).collect()
 }
 
+/// The tasks of a stage that failed and run again under another number.
 fn repeated(stage: &ExecutionStage) -> HashSet<u64> {
     let tasks = stage.task_infos().unwrap_or_default().iter();
     let failed = tasks.filter(|task| match &task.task_status {
