@@ -5,6 +5,7 @@ import re
 
 import deltalake
 import duckdb
+import pyarrow.parquet
 import pytest
 
 UNITS = {"": 1, "B": 1, "K": 1e3, "KB": 1e3, "M": 1e6, "MB": 1e6}
@@ -60,3 +61,11 @@ def test_pages_that_cannot_match_are_not_read(shoal, schema, analyze):
     everything = bytes_scanned(analyze(f"SELECT max(digest) FROM {schema}.t"))
     few = bytes_scanned(analyze(f"SELECT max(digest) FROM {schema}.t WHERE id BETWEEN 150000 AND 150010"))
     assert few < everything / 5
+
+
+def test_few_images_share_a_row_group(shoal, schema):
+    shoal.run(f"CREATE TABLE {schema}.t AS SELECT value AS id, CAST(repeat('x', 1000000) AS BINARY) AS content FROM generate_series(1, 40)")
+    files = [pyarrow.parquet.ParquetFile(path) for path in shoal.location("default", f"{schema}/t").rglob("*.parquet")]
+    groups = [file.metadata.row_group(at) for file in files for at in range(file.num_row_groups)]
+    assert sum(group.num_rows for group in groups) == 40
+    assert max(group.total_byte_size for group in groups) < 20 << 20

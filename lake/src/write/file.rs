@@ -2,7 +2,10 @@
 
 use std::{io, sync::Arc};
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{Array, ArrayRef, RecordBatch},
+    datatypes::SchemaRef,
+};
 use bytes::Bytes;
 use object_store::{ObjectStore, buffered::BufWriter, path::Path};
 use parquet::{arrow::ArrowWriter, errors::ParquetError, file::properties::WriterProperties};
@@ -42,6 +45,7 @@ pub(crate) struct OpenFile {
     schema: SchemaRef,
     writer: ArrowWriter<Parts>,
     upload: BufWriter,
+    group_bytes: Option<usize>,
     rows: u64,
 }
 
@@ -73,15 +77,34 @@ impl OpenFile {
             schema: schema.clone(),
             writer,
             upload,
+            group_bytes: properties.max_row_group_bytes(),
             rows: 0,
         })
     }
 
     /// Appends rows that have the file's columns.
     pub(crate) async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        self.writer.write(rows)?;
+        let at_once = self.rows_at_once(rows);
+        let mut start = 0;
+        while start < rows.num_rows() {
+            let piece = rows.slice(start, at_once.min(rows.num_rows() - start));
+            self.writer.write(&piece)?;
+            self.send().await?;
+            start += piece.num_rows();
+        }
         self.rows += rows.num_rows() as u64;
-        self.send().await
+        Ok(())
+    }
+
+    /// How many of the rows make a row group on average: the Parquet writer ends one only between two
+    /// calls as long as it does not know how large rows are.
+    fn rows_at_once(&self, rows: &RecordBatch) -> usize {
+        let Some(most) = self.group_bytes else {
+            return rows.num_rows();
+        };
+        let bytes: usize = rows.columns().iter().map(shown_bytes).sum();
+        let pieces = bytes.div_ceil(most).max(1);
+        rows.num_rows().div_ceil(pieces)
     }
 
     /// Hands what the Parquet writer has put out to the store.
@@ -135,6 +158,12 @@ impl OpenFile {
             tracing::debug!(file = %self.object, "an unfinished upload could not be cancelled: {error}");
         }
     }
+}
+
+/// Bytes of what a column shows, whatever it is a slice of.
+fn shown_bytes(column: &ArrayRef) -> usize {
+    let shown = column.to_data().get_slice_memory_size();
+    shown.unwrap_or_else(|_| column.get_array_memory_size())
 }
 
 /// Output of a Parquet writer, in parts of the size that the store takes: a row group of images in one
