@@ -4,7 +4,7 @@
 use ballista_core::registry::BallistaFunctionRegistry;
 use datafusion::error::Result;
 use datafusion::execution::session_state::SessionStateBuilder;
-use shoal_udfs::probe::Limits;
+use shoal_images::probe::Limits;
 
 /// DataFusion's functions and Shoal's, under the very names that sessions know.
 pub(crate) fn registry(limits: Limits) -> Result<BallistaFunctionRegistry> {

@@ -24,7 +24,7 @@ use datafusion_proto::{
     protobuf,
 };
 use prost::Message;
-use shoal_udfs::probe::Limits;
+use shoal_images::probe::Limits;
 
 use crate::{
     images::{ImageSource, Wanted},

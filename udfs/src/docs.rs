@@ -12,8 +12,8 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::prelude::SessionContext;
 
-use crate::probe::Limits;
 use crate::scalar_functions;
+use shoal_images::probe::Limits;
 
 /// The repository, from where cargo runs a crate's tests.
 const ROOT: &str = "..";

@@ -1,26 +1,18 @@
 //! Shoal's functions over pictures and vectors, for scheduler and executors alike.
 //!
 //! [`scalar_functions`] gives every function to register; each carries its own documentation, from
-//! which `docs/functions.md` is generated. [`probe`] is shared with ingest. This crate knows Arrow,
-//! DataFusion's function interface and image decoders, and nothing of tables or plans.
+//! which `docs/functions.md` is generated. This crate knows Arrow, DataFusion's function interface
+//! and `shoal-images`, and nothing of tables or plans.
 //!
 //! Promises kept by every function here: NULL in, NULL out; a picture that cannot be decoded gives
 //! NULL, never an error and never a panic; results depend on the arguments alone.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-pub mod decode;
-pub mod error;
-pub mod features;
-pub mod hash;
-mod jpeg;
-pub mod probe;
-pub mod resize;
-pub mod thumbnail;
-
 mod functions;
 mod spark;
 
 use datafusion::{common::Result, logical_expr::registry::FunctionRegistry};
+use shoal_images::probe::Limits;
 
 pub use functions::scalar_functions;
 pub use spark::{spark_aggregate_functions, spark_scalar_functions};
@@ -33,10 +25,7 @@ mod docs;
 ///
 /// # Errors
 /// When the registry takes no functions.
-pub fn register_functions(
-    registry: &mut dyn FunctionRegistry,
-    limits: probe::Limits,
-) -> Result<()> {
+pub fn register_functions(registry: &mut dyn FunctionRegistry, limits: Limits) -> Result<()> {
     spark::register(registry)?;
     for function in scalar_functions(limits) {
         registry.register_udf(function)?;

@@ -9,7 +9,7 @@ mod source;
 mod table;
 
 use shoal_config::ImageSettings;
-use shoal_udfs::probe::Limits;
+use shoal_images::probe::Limits;
 
 /// The limits on pictures that the settings say.
 pub fn image_limits(settings: &ImageSettings) -> Limits {

@@ -21,7 +21,7 @@ use datafusion::{
 };
 use futures::{FutureExt as _, StreamExt as _};
 use object_store::{ObjectMeta, ObjectStore, path::Path};
-use shoal_udfs::{
+use shoal_images::{
     error::ImageError,
     probe::{Format, ImageInfo, Limits, probe},
 };

@@ -17,7 +17,7 @@ use datafusion::{
     logical_expr::Expr,
     physical_plan::ExecutionPlan,
 };
-use shoal_udfs::probe::Limits;
+use shoal_images::probe::Limits;
 use url::Url;
 
 use super::{

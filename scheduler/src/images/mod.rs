@@ -18,8 +18,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
 use shoal_config::Placement;
 use shoal_engine::parser::{CopyImages, Name};
 use shoal_engine::{Session, copy_schema, location_url};
+use shoal_images::probe::Limits;
 use shoal_lake::{ImageFiles, ImageObject, Wanted, image_limits, list_images};
-use shoal_udfs::probe::Limits;
 use url::Url;
 
 use self::append::Target;

@@ -17,11 +17,11 @@ use datafusion::logical_expr::{
 use image::DynamicImage;
 
 use super::{IMAGES, content};
-use crate::decode::{decode, decode_at_least, to_gray_on_white, to_rgb_on_white};
-use crate::features::{DIMENSIONS, SIDE, features};
-use crate::hash::perceptual_hash;
-use crate::probe::{ImageInfo, Limits, probe};
-use crate::resize::{Filter, resize};
+use shoal_images::decode::{decode, decode_at_least, to_gray_on_white, to_rgb_on_white};
+use shoal_images::features::{DIMENSIONS, SIDE, features};
+use shoal_images::hash::perceptual_hash;
+use shoal_images::probe::{ImageInfo, Limits, probe};
+use shoal_images::resize::{Filter, resize};
 
 /// A function of the form `name(content)`.
 #[derive(Debug)]

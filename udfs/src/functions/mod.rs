@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{DocSection, ScalarUDF};
 
-use crate::probe::Limits;
+use shoal_images::probe::Limits;
 
 const IMAGES: DocSection = DocSection {
     include: true,

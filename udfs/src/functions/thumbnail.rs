@@ -11,9 +11,9 @@ use datafusion::logical_expr::{
 };
 
 use super::{IMAGES, content};
-use crate::decode::decode_at_least;
-use crate::probe::Limits;
-use crate::thumbnail::{MAX_SIDE, thumbnail};
+use shoal_images::decode::decode_at_least;
+use shoal_images::probe::Limits;
+use shoal_images::thumbnail::{MAX_SIDE, thumbnail};
 
 const NAME: &str = "image_thumbnail";
 

@@ -1,0 +1,18 @@
+//! Pictures as bytes and as pixels: what a file is, its pixels, and what can be computed from them.
+//!
+//! [`probe`] tells what a picture is without decoding it, [`decode`] is the one way from encoded
+//! bytes to pixels, everything else works on pixels. This crate knows no Arrow and no SQL: ingest
+//! and the SQL functions (`shoal-udfs`) stand on it, and it builds in seconds, for tests and fuzzing.
+//!
+//! Promises: no input makes it panic; a picture is refused before it allocates more than
+//! [`probe::Limits`] allow; results depend on the arguments alone.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod decode;
+pub mod error;
+pub mod features;
+pub mod hash;
+mod jpeg;
+pub mod probe;
+pub mod resize;
+pub mod thumbnail;
