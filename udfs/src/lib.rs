@@ -10,6 +10,7 @@
 
 mod functions;
 mod spark;
+pub mod types;
 
 use datafusion::{common::Result, logical_expr::registry::FunctionRegistry};
 use shoal_images::probe::Limits;
