@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
+use crate::convert::{Mode, WHITE, convert};
 use crate::error::ImageError;
 use crate::jpeg;
 use crate::probe::{Format, Limits, probe};
@@ -109,39 +110,12 @@ fn refusal(format: Format, error: image::ImageError) -> ImageError {
 
 /// Eight-bit RGB: gray is spread, 16 bits are rounded to 8, alpha is laid on white.
 pub fn to_rgb_on_white(image: DynamicImage) -> RgbImage {
-    if !image.color().has_alpha() {
-        return image.into_rgb8();
-    }
-    let rgba = image.into_rgba8();
-    let mut rgb = RgbImage::new(rgba.width(), rgba.height());
-    for (from, to) in rgba.pixels().zip(rgb.pixels_mut()) {
-        let [r, g, b, alpha] = from.0;
-        to.0 = [r, g, b].map(|value| over_white(value, alpha));
-    }
-    rgb
+    convert(image, Mode::Rgb, WHITE).into_rgb8()
 }
 
-/// Eight-bit gray by ITU-R BT.601 in 16-bit fixed point, the arithmetic of Pillow's `convert("L")`;
-/// alpha is laid on white first.
+/// Eight-bit gray as [`convert`] makes it; alpha is laid on white first.
 pub fn to_gray_on_white(image: DynamicImage) -> GrayImage {
-    if matches!(
-        image,
-        DynamicImage::ImageLuma8(_) | DynamicImage::ImageLuma16(_)
-    ) {
-        return image.into_luma8();
-    }
-    let rgb = to_rgb_on_white(image);
-    let mut gray = GrayImage::new(rgb.width(), rgb.height());
-    for (from, to) in rgb.pixels().zip(gray.pixels_mut()) {
-        let [r, g, b] = from.0.map(u32::from);
-        to.0 = [((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) as u8];
-    }
-    gray
-}
-
-fn over_white(value: u8, alpha: u8) -> u8 {
-    let alpha = u32::from(alpha);
-    ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+    convert(image, Mode::L, WHITE).into_luma8()
 }
 
 #[cfg(test)]

@@ -8,11 +8,24 @@
 //! [`probe::Limits`] allow; results depend on the arguments alone.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod color_space;
+pub mod convert;
 pub mod decode;
+pub mod dominant_colors;
+pub mod encode;
 pub mod error;
 pub mod features;
+pub mod geometry;
 pub mod hash;
+pub mod histogram;
+pub mod hog;
 mod jpeg;
+pub mod lbp;
+#[cfg(test)]
+mod pictures;
 pub mod probe;
 pub mod resize;
+pub mod sharpness;
+pub mod stats;
+pub mod tensor;
 pub mod thumbnail;

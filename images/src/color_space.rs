@@ -1,0 +1,147 @@
+//! Colors in other terms than red, green and blue.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use image::{DynamicImage, Rgb32FImage, RgbImage};
+
+use crate::convert::{Mode, convert};
+
+/// What the three channels of a pixel mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ColorSpace {
+    /// Hue, saturation and value, each 0 to 1: `skimage.color.rgb2hsv`. Floating point.
+    Hsv,
+    /// CIE L*a*b* of sRGB under D65 (2° observer): L* 0 to 100, a* and b* about -110 to 110:
+    /// `skimage.color.rgb2lab`. Floating point.
+    Lab,
+    /// Luma and two differences of color as JPEG has them, 8 bits: Pillow's `convert("YCbCr")`,
+    /// which may differ by 1.
+    YCbCr,
+}
+
+impl ColorSpace {
+    /// All color spaces.
+    pub const ALL: [Self; 3] = [Self::Hsv, Self::Lab, Self::YCbCr];
+
+    /// The name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hsv => "HSV",
+            Self::Lab => "LAB",
+            Self::YCbCr => "YCbCr",
+        }
+    }
+}
+
+impl fmt::Display for ColorSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// There is no color space of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no color space '{0}': use HSV, LAB or YCbCr")]
+pub struct UnknownColorSpace(pub String);
+
+impl FromStr for ColorSpace {
+    type Err = UnknownColorSpace;
+
+    fn from_str(name: &str) -> Result<Self, UnknownColorSpace> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|space| space.name().eq_ignore_ascii_case(name))
+            .ok_or_else(|| UnknownColorSpace(name.to_owned()))
+    }
+}
+
+/// `image` in `space`: three channels, which are `RGB32F` by type for HSV and LAB, `RGB` for
+/// YCbCr. Alpha is laid on `background` first.
+pub fn to_color_space(image: DynamicImage, space: ColorSpace, background: [u8; 3]) -> DynamicImage {
+    let floats = |image| convert(image, Mode::Rgb32F, background).into_rgb32f();
+    match space {
+        ColorSpace::Hsv => DynamicImage::ImageRgb32F(map(floats(image), hsv)),
+        ColorSpace::Lab => DynamicImage::ImageRgb32F(map(floats(image), lab)),
+        ColorSpace::YCbCr => {
+            let mut rgb: RgbImage = convert(image, Mode::Rgb, background).into_rgb8();
+            for pixel in rgb.pixels_mut() {
+                pixel.0 = ycbcr(pixel.0);
+            }
+            DynamicImage::ImageRgb8(rgb)
+        }
+    }
+}
+
+fn map(mut image: Rgb32FImage, change: fn([f32; 3]) -> [f32; 3]) -> Rgb32FImage {
+    for pixel in image.pixels_mut() {
+        pixel.0 = change(pixel.0);
+    }
+    image
+}
+
+fn hsv([r, g, b]: [f32; 3]) -> [f32; 3] {
+    let value = r.max(g).max(b);
+    let range = value - r.min(g).min(b);
+    if range == 0.0 {
+        return [0.0, 0.0, value];
+    }
+    let sixths = if b == value {
+        4.0 + (r - g) / range
+    } else if g == value {
+        2.0 + (b - r) / range
+    } else {
+        (g - b) / range
+    };
+    [(sixths / 6.0).rem_euclid(1.0), range / value, value]
+}
+
+/// From sRGB to CIE XYZ, by rows; the reference white of D65 is divided out.
+const XYZ: [[f32; 3]; 3] = [
+    [0.412453 / 0.95047, 0.357580 / 0.95047, 0.180423 / 0.95047],
+    [0.212671, 0.715160, 0.072169],
+    [0.019334 / 1.08883, 0.119193 / 1.08883, 0.950227 / 1.08883],
+];
+
+fn lab(rgb: [f32; 3]) -> [f32; 3] {
+    let linear = rgb.map(linear);
+    let [x, y, z] = XYZ.map(|row| {
+        let share: f32 = row.iter().zip(linear).map(|(factor, value)| factor * value).sum();
+        if share > 0.008856 {
+            share.cbrt()
+        } else {
+            7.787 * share + 16.0 / 116.0
+        }
+    });
+    [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+}
+
+/// Intensity of light of an sRGB value; for those of eight bits from a table.
+fn linear(value: f32) -> f32 {
+    static EIGHT_BIT: LazyLock<[f32; 256]> =
+        LazyLock::new(|| std::array::from_fn(|value| intensity(value as f32 / 255.0)));
+    let nearest = (value * 255.0).round();
+    if nearest / 255.0 == value && (0.0..=255.0).contains(&nearest) {
+        EIGHT_BIT[usize::from(nearest as u8)]
+    } else {
+        intensity(value)
+    }
+}
+
+fn intensity(value: f32) -> f32 {
+    if value > 0.04045 {
+        ((value + 0.055) / 1.055).powf(2.4)
+    } else {
+        value / 12.92
+    }
+}
+
+fn ycbcr(rgb: [u8; 3]) -> [u8; 3] {
+    let [r, g, b] = rgb.map(f32::from);
+    [
+        0.299 * r + 0.587 * g + 0.114 * b,
+        128.0 - 0.168_735_89 * r - 0.331_264_11 * g + 0.5 * b,
+        128.0 + 0.5 * r - 0.418_687_59 * g - 0.081_312_41 * b,
+    ]
+    .map(|value| value.round() as u8)
+}
