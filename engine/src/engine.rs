@@ -19,6 +19,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use shoal_catalog::{Catalog, Listing, SchemaEntry, TableEntry};
 use shoal_config::Settings;
 use shoal_lake::{Format, Lake, LakePlanner, TableRef, image_limits};
+use shoal_udfs::FuseImageCalls;
 use url::Url;
 
 use crate::batches::BinaryBatches;
@@ -226,6 +227,9 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>) -> Result<SessionState> {
         .with_disk_manager_builder(disk);
     let mut planners = SessionStateDefaults::default_expr_planners();
     planners.insert(0, Arc::new(ArraySubscripts));
+    let limits = image_limits(&settings.images);
+    let mut rules = ballista_default_optimizer_rules();
+    rules.push(Arc::new(FuseImageCalls::new(limits)));
     let mut state = SessionStateBuilder::new()
         .with_default_features()
         .with_expr_planners(planners)
@@ -234,10 +238,10 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>) -> Result<SessionState> {
         )
         .with_runtime_env(lake.runtime(runtime)?)
         .with_query_planner(Arc::new(Planner))
-        .with_optimizer_rules(ballista_default_optimizer_rules())
+        .with_optimizer_rules(rules)
         .with_type_planner(Arc::new(crate::types::SparkTypes))
         .build();
-    shoal_udfs::register_functions(&mut state, image_limits(&settings.images))?;
+    shoal_udfs::register_functions(&mut state, limits)?;
     Ok(state)
 }
 

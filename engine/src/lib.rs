@@ -28,6 +28,7 @@ mod functions;
 mod ingest;
 mod insert;
 mod interval;
+mod named_arguments;
 mod parameters;
 pub mod parser;
 mod place;

@@ -7,12 +7,13 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Fields, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, Select,
-    SelectItem, TableFactor, Value, VisitMut, VisitorMut,
+    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
+    Select, SelectItem, TableFactor, Value, VisitMut, VisitorMut,
 };
 
 use crate::error::{EngineError, Result};
 use crate::interval;
+use crate::named_arguments::place_named_arguments;
 use crate::spark_names::replacement;
 
 /// What `current_catalog()`, `current_schema()` and `current_user()` are in a query.
@@ -111,15 +112,30 @@ impl VisitorMut for Normalize<'_> {
         if let Some(product) = interval::product(expr) {
             *expr = product;
         }
+        if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
+            access_chain.iter_mut().for_each(field_by_text);
+        }
         let Expr::Function(call) = expr else {
             return ControlFlow::Continue(());
         };
+        if let Err(error) = place_named_arguments(call) {
+            return ControlFlow::Break(error);
+        }
         match self.replacement(call) {
             Ok(None) => {}
             Ok(Some(ours)) => *expr = ours,
             Err(error) => return ControlFlow::Break(error),
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// `f(x).field` as `f(x).'field'`, which is how DataFusion's planner takes it.
+fn field_by_text(access: &mut AccessExpr) {
+    if let AccessExpr::Dot(field) = access
+        && let Expr::Identifier(name) = field
+    {
+        *field = Expr::Value(Value::SingleQuotedString(name.value.clone()).into());
     }
 }
 

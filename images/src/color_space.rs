@@ -106,7 +106,11 @@ const XYZ: [[f32; 3]; 3] = [
 fn lab(rgb: [f32; 3]) -> [f32; 3] {
     let linear = rgb.map(linear);
     let [x, y, z] = XYZ.map(|row| {
-        let share: f32 = row.iter().zip(linear).map(|(factor, value)| factor * value).sum();
+        let share: f32 = row
+            .iter()
+            .zip(linear)
+            .map(|(factor, value)| factor * value)
+            .sum();
         if share > 0.008856 {
             share.cbrt()
         } else {

@@ -131,7 +131,11 @@ pub fn convert(image: DynamicImage, mode: Mode, background: [u8; 3]) -> DynamicI
 /// The same channels in as many bits as `mode` has.
 fn with_bits_of(image: DynamicImage, mode: Mode) -> DynamicImage {
     let color = image.color();
-    let same = match (mode.color().bytes_per_pixel() / mode.color().channel_count(), color.has_color(), color.has_alpha()) {
+    let same = match (
+        mode.color().bytes_per_pixel() / mode.color().channel_count(),
+        color.has_color(),
+        color.has_alpha(),
+    ) {
         (1, false, false) => Mode::L,
         (1, false, true) => Mode::La,
         (1, true, false) => Mode::Rgb,

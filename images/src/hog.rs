@@ -38,17 +38,21 @@ impl HogOptions {
     pub fn dimensions(&self, width: u32, height: u32) -> Option<usize> {
         let (across, down) = self.blocks(width, height)?;
         let block = self.block.checked_mul(self.block)?;
-        across.checked_mul(down)?.checked_mul(block)?.checked_mul(self.orientations)
+        across
+            .checked_mul(down)?
+            .checked_mul(block)?
+            .checked_mul(self.orientations)
     }
 
     /// How many blocks fit side by side, and below each other.
     fn blocks(&self, width: u32, height: u32) -> Option<(usize, usize)> {
-        let sensible = (1..=MAX_ORIENTATIONS).contains(&self.orientations)
-            && self.cell > 0
-            && self.block > 0;
+        let sensible =
+            (1..=MAX_ORIENTATIONS).contains(&self.orientations) && self.cell > 0 && self.block > 0;
         let along = |pixels: u32| {
             let cells = pixels as usize / self.cell;
-            (cells + 1).checked_sub(self.block).filter(|count| *count > 0)
+            (cells + 1)
+                .checked_sub(self.block)
+                .filter(|count| *count > 0)
         };
         if sensible {
             along(width).zip(along(height))
@@ -101,7 +105,9 @@ struct Cells {
 
 impl Cells {
     fn of(gray: &GrayImage, options: &HogOptions) -> Self {
-        let HogOptions { orientations, cell, .. } = *options;
+        let HogOptions {
+            orientations, cell, ..
+        } = *options;
         let width = gray.width() as usize;
         let (across, down) = (width / cell, gray.height() as usize / cell);
         let rows: Vec<&[u8]> = gray.as_raw().chunks_exact(width.max(1)).collect();
@@ -110,7 +116,8 @@ impl Cells {
         for (y, row) in rows.iter().enumerate().take(down * cell) {
             let line = y / cell * across * orientations;
             // No gradient across an edge of the picture.
-            let (above, below) = match (y.checked_sub(1).and_then(|y| rows.get(y)), rows.get(y + 1)) {
+            let (above, below) = match (y.checked_sub(1).and_then(|y| rows.get(y)), rows.get(y + 1))
+            {
                 (Some(above), Some(below)) => (*above, *below),
                 _ => (*row, *row),
             };

@@ -35,7 +35,10 @@ fn patterns(gray: &GrayImage, mut visit: impl FnMut(u8)) {
         load(gray, y + 1, &mut lines[2]);
         let rows = Between::around(y);
         let [above, center, below] = &lines;
-        let triples = above.windows(3).zip(center.windows(3)).zip(below.windows(3));
+        let triples = above
+            .windows(3)
+            .zip(center.windows(3))
+            .zip(below.windows(3));
         for (((above, center), below), columns) in triples.zip(&columns) {
             visit(pattern(above, center, below, &rows, columns));
         }
@@ -96,9 +99,12 @@ fn pattern(above: &[f64], line: &[f64], below: &[f64], rows: &Between, columns: 
         below[1],
         corner(line, below, 1, rows.after, columns.after),
     ];
-    let brighter = neighbors.iter().enumerate().fold(0_u8, |bits, (at, value)| {
-        bits | u8::from(value - center >= 0.0) << at
-    });
+    let brighter = neighbors
+        .iter()
+        .enumerate()
+        .fold(0_u8, |bits, (at, value)| {
+            bits | u8::from(value - center >= 0.0) << at
+        });
     // scikit-image does not count the change from the last neighbor to the first.
     let changes = ((brighter ^ (brighter >> 1)) & 0x7F).count_ones();
     if changes <= 2 {

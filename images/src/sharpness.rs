@@ -48,7 +48,10 @@ fn row_moments(above: &[u8], center: &[u8], below: &[u8]) -> (i64, u64) {
     if width > 1 {
         add(edge(width - 1, width - 2));
     }
-    let inner = center.windows(3).zip(above.iter().skip(1)).zip(below.iter().skip(1));
+    let inner = center
+        .windows(3)
+        .zip(above.iter().skip(1))
+        .zip(below.iter().skip(1));
     for ((line, up), down) in inner {
         let [left, middle, right] = [line[0], line[1], line[2]].map(i32::from);
         add(left + right + i32::from(*up) + i32::from(*down) - 4 * middle);

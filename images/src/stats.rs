@@ -80,7 +80,9 @@ impl Counts {
         let last = self.0.iter().rposition(|count| *count > 0)?;
         let power_sum = |power: u32| -> u128 {
             let counts = (0_u128..).zip(&self.0);
-            counts.map(|(v, count)| v.pow(power) * u128::from(*count)).sum()
+            counts
+                .map(|(v, count)| v.pow(power) * u128::from(*count))
+                .sum()
         };
         let (sum, squares, n) = (power_sum(1), power_sum(2), u128::from(total));
         // n² times the variance, exact.

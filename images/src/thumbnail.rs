@@ -25,4 +25,3 @@ pub fn thumbnail(picture: Decoded, side: u32) -> Option<Vec<u8>> {
     let quality = JPEG_QUALITY;
     encode(&upright, Encoding::Jpeg { quality }).ok()
 }
-

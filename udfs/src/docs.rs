@@ -12,7 +12,7 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::prelude::SessionContext;
 
-use crate::scalar_functions;
+use crate::{aggregate_functions, scalar_functions};
 use shoal_images::probe::Limits;
 
 /// The repository, from where cargo runs a crate's tests.
@@ -23,6 +23,9 @@ fn context() -> SessionContext {
     let context = SessionContext::new();
     for function in scalar_functions(Limits::default()) {
         context.register_udf(function.as_ref().clone());
+    }
+    for function in aggregate_functions() {
+        context.register_udaf(function.as_ref().clone());
     }
     let (mut names, mut contents) = (Vec::new(), Vec::new());
     let mut folders = vec![Path::new(ROOT).join("examples/photos")];
@@ -56,9 +59,15 @@ async fn page() -> String {
         answers come from the pictures in `examples/photos`.\n"
         .to_owned();
     let mut section = "";
-    let functions = scalar_functions(Limits::default());
-    for function in &functions {
-        let documentation = function.documentation().unwrap();
+    let scalars = scalar_functions(Limits::default());
+    let aggregates = aggregate_functions();
+    let scalars = scalars.iter().map(|f| (f.name(), f.documentation()));
+    let aggregates = aggregates.iter().map(|f| (f.name(), f.documentation()));
+    for (name, documentation) in scalars.chain(aggregates) {
+        // Functions without documentation are the optimizer's own.
+        let Some(documentation) = documentation else {
+            continue;
+        };
         if documentation.doc_section.label != section {
             section = documentation.doc_section.label;
             let about = documentation.doc_section.description.unwrap();
@@ -67,9 +76,7 @@ async fn page() -> String {
         write!(
             page,
             "\n### {}\n\n`{}`\n\n{}\n\n",
-            function.name(),
-            documentation.syntax_example,
-            documentation.description
+            name, documentation.syntax_example, documentation.description
         )
         .unwrap();
         for (name, about) in documentation.arguments.as_ref().unwrap() {

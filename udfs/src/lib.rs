@@ -1,21 +1,26 @@
 //! Shoal's functions over pictures and vectors, for scheduler and executors alike.
 //!
-//! [`scalar_functions`] gives every function to register; each carries its own documentation, from
-//! which `docs/functions.md` is generated. This crate knows Arrow, DataFusion's function interface
-//! and `shoal-images`, and nothing of tables or plans.
+//! [`scalar_functions`] and [`aggregate_functions`] give every function to register; each carries its
+//! own documentation, from which `docs/functions.md` is generated. This crate knows Arrow,
+//! DataFusion's function interface and `shoal-images`, and nothing of tables or plans.
 //!
 //! Promises kept by every function here: NULL in, NULL out; a picture that cannot be decoded gives
 //! NULL, never an error and never a panic; results depend on the arguments alone.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-mod functions;
-mod spark;
 pub mod types;
+
+mod aggregates;
+mod functions;
+mod fuse;
+mod spark;
 
 use datafusion::{common::Result, logical_expr::registry::FunctionRegistry};
 use shoal_images::probe::Limits;
 
-pub use functions::scalar_functions;
+pub use aggregates::aggregate_functions;
+pub use functions::{image_function_parameters, scalar_functions};
+pub use fuse::FuseImageCalls;
 pub use spark::{spark_aggregate_functions, spark_scalar_functions};
 
 #[cfg(test)]
@@ -30,6 +35,9 @@ pub fn register_functions(registry: &mut dyn FunctionRegistry, limits: Limits) -
     spark::register(registry)?;
     for function in scalar_functions(limits) {
         registry.register_udf(function)?;
+    }
+    for function in aggregate_functions() {
+        registry.register_udaf(function)?;
     }
     Ok(())
 }

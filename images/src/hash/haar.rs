@@ -50,15 +50,19 @@ fn coefficients(pixels: &[u8], side: usize, block: usize) -> Vec<f64> {
             .map(|pixel| f64::from(*pixel) / 255.0)
             .collect::<Vec<_>>()
     };
-    let averages = (0..blocks * blocks).map(|index| Decomposed::new(block_at(index), block).average);
+    let averages =
+        (0..blocks * blocks).map(|index| Decomposed::new(block_at(index), block).average);
     let mut whole = Decomposed::new(averages.collect(), blocks);
     whole.average = 0.0;
     let without_mean = whole.compose();
-    let again = without_mean.into_iter().enumerate().map(|(index, average)| {
-        let mut decomposed = Decomposed::new(block_at(index), block);
-        decomposed.average = average;
-        Decomposed::new(decomposed.compose(), block).average
-    });
+    let again = without_mean
+        .into_iter()
+        .enumerate()
+        .map(|(index, average)| {
+            let mut decomposed = Decomposed::new(block_at(index), block);
+            decomposed.average = average;
+            Decomposed::new(decomposed.compose(), block).average
+        });
     again.collect()
 }
 

@@ -1,28 +1,24 @@
 //! The functions as SQL sees them: signatures, documentation, and batches of rows in and out.
 
 mod content;
-mod images;
-mod thumbnail;
+mod pictures;
 mod vector;
-mod vectors;
+mod vector_hamming;
+pub(crate) mod vector_math;
+mod vector_norm;
+mod vector_parts;
+mod vector_quantize;
+pub(crate) mod vectors;
 
 use std::sync::Arc;
 
 use datafusion::logical_expr::{DocSection, ScalarUDF};
-
 use shoal_images::probe::Limits;
 
-const IMAGES: DocSection = DocSection {
-    include: true,
-    label: "Image functions",
-    description: Some(
-        "They take an encoded picture (JPEG, PNG, TIFF, GIF, WebP or BMP, recognized by content) \
-         as BINARY. NULL, or bytes that cannot be decoded or exceed the limits of the `images` \
-         settings, give NULL.",
-    ),
-};
+pub use pictures::image_function_parameters;
+pub(crate) use pictures::{LooksAt, fused_answer_function, fused_function, looks_at};
 
-const VECTORS: DocSection = DocSection {
+pub(crate) const VECTORS: DocSection = DocSection {
     include: true,
     label: "Vector functions",
     description: Some(
@@ -34,16 +30,22 @@ const VECTORS: DocSection = DocSection {
 /// All of Shoal's scalar functions. Register the same set, with the same limits, in every process
 /// of a cluster: plans name them and nothing more.
 pub fn scalar_functions(limits: Limits) -> Vec<Arc<ScalarUDF>> {
-    let images = images::functions(limits);
-    let thumbnail = ScalarUDF::new_from_impl(thumbnail::ImageThumbnail::new(limits));
-    let vectors = vector::functions();
+    let images = pictures::functions(limits);
+    let vectors = [
+        vector::functions(),
+        vector_norm::functions(),
+        vector_parts::functions(),
+        vector_quantize::functions(),
+        vector_hamming::functions(),
+    ];
     images
         .into_iter()
-        .chain([thumbnail])
-        .chain(vectors)
+        .chain(vectors.into_iter().flatten())
         .map(Arc::new)
         .collect()
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+#[cfg(test)]
+mod vector_tests;

@@ -23,20 +23,26 @@ fn png() -> Vec<u8> {
     bytes.into_inner()
 }
 
-fn context() -> SessionContext {
+pub(crate) fn context() -> SessionContext {
     let context = SessionContext::new();
     for function in scalar_functions(Limits::default()) {
         context.register_udf(function.as_ref().clone());
     }
+    for function in crate::aggregate_functions() {
+        context.register_udaf(function.as_ref().clone());
+    }
     context
 }
 
-async fn run(context: &SessionContext, sql: &str) -> datafusion::error::Result<Vec<RecordBatch>> {
+pub(crate) async fn run(
+    context: &SessionContext,
+    sql: &str,
+) -> datafusion::error::Result<Vec<RecordBatch>> {
     context.sql(sql).await?.collect().await
 }
 
 /// The rows of a query, one string per row, columns parted by a comma.
-async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
+pub(crate) async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
     let batches = run(context, sql).await.unwrap();
     let table = pretty_format_batches(&batches).unwrap().to_string();
     table
@@ -50,7 +56,7 @@ async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
         .collect()
 }
 
-async fn error(sql: &str) -> String {
+pub(crate) async fn error(sql: &str) -> String {
     run(&context(), sql).await.unwrap_err().to_string()
 }
 
@@ -168,7 +174,7 @@ async fn limits_of_the_session_apply() {
     assert_eq!(answers, [","]);
 }
 
-fn vector_columns() -> Vec<ArrayRef> {
+pub(crate) fn vector_columns() -> Vec<ArrayRef> {
     let values = || {
         vec![
             Some(vec![Some(3.0), Some(4.0)]),
@@ -228,8 +234,13 @@ async fn every_list_type_is_a_vector() {
         let units = run(&context, "SELECT vector_normalize(v) AS unit FROM vectors")
             .await
             .unwrap();
-        let unit = units[0].column(0).as_list::<i32>();
+        let unit = units[0].column(0);
         assert_eq!(unit.null_count(), 3, "{kind}");
+        let same_kind = std::mem::discriminant(unit.data_type()) == std::mem::discriminant(&kind);
+        assert!(same_kind, "{} of {kind}", unit.data_type());
+        let list = DataType::new_list(super::vectors::element_type(unit.data_type()), true);
+        let unit = arrow::compute::cast(unit, &list).unwrap();
+        let unit = unit.as_list::<i32>();
         let expected = [0.6, 0.8];
         let row = unit.value(0);
         if let Some(row) = row.as_primitive_opt::<Float32Type>() {
