@@ -76,6 +76,44 @@ impl Mode {
         }
     }
 
+    /// A picture of this mode from its samples row by row, in native byte order; `None` when they
+    /// are not as many as `width` x `height` needs.
+    pub fn image(self, width: u32, height: u32, samples: Vec<u8>) -> Option<DynamicImage> {
+        let words = |samples: &[u8]| -> Vec<u16> {
+            let (words, _) = samples.as_chunks();
+            words.iter().copied().map(u16::from_ne_bytes).collect()
+        };
+        let floats = |samples: &[u8]| -> Vec<f32> {
+            let (floats, _) = samples.as_chunks();
+            floats.iter().copied().map(f32::from_ne_bytes).collect()
+        };
+        use DynamicImage as Image;
+        match self {
+            Self::L => ImageBuffer::from_raw(width, height, samples).map(Image::ImageLuma8),
+            Self::La => ImageBuffer::from_raw(width, height, samples).map(Image::ImageLumaA8),
+            Self::Rgb => ImageBuffer::from_raw(width, height, samples).map(Image::ImageRgb8),
+            Self::Rgba => ImageBuffer::from_raw(width, height, samples).map(Image::ImageRgba8),
+            Self::L16 => {
+                ImageBuffer::from_raw(width, height, words(&samples)).map(Image::ImageLuma16)
+            }
+            Self::La16 => {
+                ImageBuffer::from_raw(width, height, words(&samples)).map(Image::ImageLumaA16)
+            }
+            Self::Rgb16 => {
+                ImageBuffer::from_raw(width, height, words(&samples)).map(Image::ImageRgb16)
+            }
+            Self::Rgba16 => {
+                ImageBuffer::from_raw(width, height, words(&samples)).map(Image::ImageRgba16)
+            }
+            Self::Rgb32F => {
+                ImageBuffer::from_raw(width, height, floats(&samples)).map(Image::ImageRgb32F)
+            }
+            Self::Rgba32F => {
+                ImageBuffer::from_raw(width, height, floats(&samples)).map(Image::ImageRgba32F)
+            }
+        }
+    }
+
     /// The same in terms of the `image` crate.
     pub fn color(self) -> ColorType {
         match self {

@@ -9,10 +9,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{
-    FilterType, IntoImageView, IntoImageViewMut, PixelType, ResizeAlg, ResizeOptions, Resizer,
-};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, RgbImage};
+
+use crate::convert::Mode;
 
 /// Buffers above this size are given back after a picture that needed them.
 const KEPT_BYTES: usize = 16 << 20;
@@ -135,17 +135,10 @@ impl FromStr for Fit {
 /// Scales `image` to `width` x `height`, whatever its proportions; `None` when either side of
 /// source or target is zero.
 pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> Option<RgbImage> {
-    let source = ImageRef::new(
-        image.width(),
-        image.height(),
-        image.as_raw(),
-        PixelType::U8x3,
-    )
-    .ok()?;
-    let mut target = Image::new(width, height, PixelType::U8x3);
     let options = ResizeOptions::new().resize_alg(filter.algorithm());
-    run(&source, &mut target, &options)?;
-    RgbImage::from_raw(width, height, target.into_vec())
+    let kind = PixelType::U8x3;
+    let source = ImageRef::new(image.width(), image.height(), image.as_raw(), kind).ok()?;
+    RgbImage::from_raw(width, height, run(&source, width, height, &options)?)
 }
 
 /// Scales a picture of any pixel type to `width` x `height` as `fit` says, keeping its pixel type;
@@ -166,9 +159,21 @@ pub fn resize_to(
             (width, height)
         }
     };
-    let mut target = DynamicImage::new(width, height, image.color());
-    run(image, &mut target, &options)?;
-    Some(target)
+    let mode = Mode::of(image)?;
+    let kind = match mode {
+        Mode::L => PixelType::U8,
+        Mode::La => PixelType::U8x2,
+        Mode::Rgb => PixelType::U8x3,
+        Mode::Rgba => PixelType::U8x4,
+        Mode::L16 => PixelType::U16,
+        Mode::La16 => PixelType::U16x2,
+        Mode::Rgb16 => PixelType::U16x3,
+        Mode::Rgba16 => PixelType::U16x4,
+        Mode::Rgb32F => PixelType::F32x3,
+        Mode::Rgba32F => PixelType::F32x4,
+    };
+    let source = ImageRef::new(image.width(), image.height(), image.as_bytes(), kind).ok()?;
+    mode.image(width, height, run(&source, width, height, &options)?)
 }
 
 /// The largest size with the proportions of `width` x `height` that fits `max_width` x
@@ -186,19 +191,37 @@ pub fn fit_within(width: u32, height: u32, max_width: u32, max_height: u32) -> (
     }
 }
 
+/// The bytes of `source` at `width` x `height`.
 fn run(
-    source: &impl IntoImageView,
-    target: &mut impl IntoImageViewMut,
+    source: &ImageRef<'_>,
+    width: u32,
+    height: u32,
     options: &ResizeOptions,
-) -> Option<()> {
+) -> Option<Vec<u8>> {
     thread_local! {
         static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
     }
+    let mut target = Image::new(width, height, source.pixel_type());
     RESIZER.with_borrow_mut(|resizer| {
-        let done = resizer.resize(source, target, options).ok();
+        let done = resizer.resize(source, &mut target, options);
         if resizer.size_of_internal_buffers() > KEPT_BYTES {
             resizer.reset_internal_buffers();
         }
-        done
-    })
+        done.ok()
+    })?;
+    Some(target.into_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proportions_are_kept_inside_any_box() {
+        assert_eq!(fit_within(4000, 3000, 200, 200), (200, 150));
+        assert_eq!(fit_within(3000, 4000, 200, 200), (150, 200));
+        assert_eq!(fit_within(100, 50, 200, 200), (200, 100));
+        assert_eq!(fit_within(100, 50, 200, 30), (60, 30));
+        assert_eq!(fit_within(10_000, 1, 200, 200), (200, 1));
+    }
 }

@@ -25,3 +25,21 @@ pub fn thumbnail(picture: Decoded, side: u32) -> Option<Vec<u8>> {
     let quality = JPEG_QUALITY;
     encode(&upright, Encoding::Jpeg { quality }).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use image::metadata::Orientation;
+
+    use super::*;
+    use crate::pictures::colors;
+
+    #[test]
+    fn nothing_is_enlarged() {
+        let picture = Decoded {
+            image: DynamicImage::ImageRgb8(colors(40, 30)),
+            orientation: Orientation::Rotate90,
+        };
+        let small = image::load_from_memory(&thumbnail(picture, 200).unwrap()).unwrap();
+        assert_eq!((small.width(), small.height()), (30, 40));
+    }
+}

@@ -1,8 +1,9 @@
-//! Scaling of gray pictures by a Lanczos filter, bit for bit as Pillow's `resize(size, LANCZOS)`.
+//! Scaling of gray pictures by a Lanczos filter, bit for bit as Pillow 13's `resize(size, LANCZOS)`.
 //!
-//! Pillow filters columns first, rounds to eight bits, then filters rows, with weights of 22
+//! Pillow filters along one axis, rounds to eight bits, then along the other, with weights of 22
 //! fractional bits. SIMD resizers round weights more coarsely, which flips bits of hashes.
 
+use std::borrow::Cow;
 use std::f64::consts::PI;
 
 use image::GrayImage;
@@ -16,45 +17,58 @@ const LOW_BITS: u32 = 12;
 
 /// `gray` at `width` x `height`, row by row; all zero where `gray` has no pixels.
 pub(super) fn resize(gray: &GrayImage, width: usize, height: usize) -> Vec<u8> {
-    if gray.is_empty() {
+    let pixels = gray.as_raw();
+    let from_width = gray.width() as usize;
+    let from_height = gray.height() as usize;
+    if pixels.is_empty() {
         return vec![0; width * height];
     }
-    let narrow = resize_rows(gray, width);
-    resize_columns(narrow, gray.height() as usize, width, height)
+    if vertical_first((from_width, from_height), (width, height)) {
+        let low = resize_columns(pixels, from_height, from_width, height);
+        resize_rows(&low, from_width, width).into_owned()
+    } else {
+        let narrow = resize_rows(pixels, from_width, width);
+        resize_columns(&narrow, from_height, width, height).into_owned()
+    }
 }
 
-/// Every row of `gray` at `width` pixels.
-fn resize_rows(gray: &GrayImage, width: usize) -> Vec<u8> {
-    let length = gray.width() as usize;
+/// Which axis Pillow 13 begins with, as found by trying; versions before begin with the rows.
+fn vertical_first((from_width, from_height): (usize, usize), to: (usize, usize)) -> bool {
+    let (width, height) = to;
+    height < from_height && 2 * from_width + height < 2 * width + from_height
+}
+
+/// Rows of `length` pixels at `width` pixels.
+fn resize_rows(pixels: &[u8], length: usize, width: usize) -> Cow<'_, [u8]> {
     if length == width {
-        return gray.as_raw().clone();
+        return Cow::Borrowed(pixels);
     }
     let windows: Vec<SplitWindow> = windows(length, width).map(SplitWindow::from).collect();
-    let mut narrow = Vec::with_capacity(gray.height() as usize * width);
-    for row in gray.as_raw().chunks_exact(length) {
+    let mut narrow = Vec::with_capacity(pixels.len() / length * width);
+    for row in pixels.chunks_exact(length) {
         narrow.extend(windows.iter().map(|w| w.apply(&row[w.start..])));
     }
-    narrow
+    Cow::Owned(narrow)
 }
 
-/// The picture `narrow`, `width` x `length`, at `width` x `height`.
-fn resize_columns(narrow: Vec<u8>, length: usize, width: usize, height: usize) -> Vec<u8> {
+/// `length` rows of `width` pixels, as `height` rows.
+fn resize_columns(pixels: &[u8], length: usize, width: usize, height: usize) -> Cow<'_, [u8]> {
     if length == height {
-        return narrow;
+        return Cow::Borrowed(pixels);
     }
-    let mut small = Vec::with_capacity(width * height);
+    let mut low = Vec::with_capacity(width * height);
     let mut sums = vec![0; width];
     for window in windows(length, height) {
         sums.fill(HALF);
-        let rows = narrow[window.start * width..].chunks_exact(width);
+        let rows = pixels[window.start * width..].chunks_exact(width);
         for (row, weight) in rows.zip(&window.weights) {
             for (sum, pixel) in sums.iter_mut().zip(row) {
                 *sum += i32::from(*pixel) * weight;
             }
         }
-        small.extend(sums.iter().copied().map(to_pixel));
+        low.extend(sums.iter().copied().map(to_pixel));
     }
-    small
+    Cow::Owned(low)
 }
 
 /// The source pixels that make up one target pixel.
