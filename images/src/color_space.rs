@@ -149,3 +149,76 @@ fn ycbcr(rgb: [u8; 3]) -> [u8; 3] {
     ]
     .map(|value| value.round() as u8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::WHITE;
+
+    /// Six colors, and what scikit-image 0.26 and Pillow 13 make of them.
+    const RGB: [[u8; 3]; 6] = [
+        [200, 30, 60],
+        [10, 250, 128],
+        [0, 0, 0],
+        [255, 255, 255],
+        [77, 77, 77],
+        [3, 9, 200],
+    ];
+    const HSV: [[f32; 3]; 6] = [
+        [0.970588, 0.85, 0.784314],
+        [0.415278, 0.96, 0.980392],
+        [0.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0],
+        [0.0, 0.0, 0.301961],
+        [0.661591, 0.985, 0.784314],
+    ];
+    const LAB: [[f32; 3]; 6] = [
+        [43.563032, 64.057043, 28.472346],
+        [86.991854, -74.931618, 44.722170],
+        [0.0, 0.0, 0.0],
+        [100.0, -0.002455, 0.004653],
+        [32.747509, -0.001032, 0.001956],
+        [24.899446, 64.048857, -88.685188],
+    ];
+    const YCBCR: [[u8; 3]; 6] = [
+        [84, 114, 210],
+        [164, 107, 17],
+        [0, 128, 128],
+        [255, 128, 128],
+        [77, 128, 128],
+        [28, 224, 109],
+    ];
+
+    fn colors() -> DynamicImage {
+        let rgb = RgbImage::from_raw(6, 1, RGB.concat()).unwrap();
+        DynamicImage::ImageRgb8(rgb)
+    }
+
+    #[track_caller]
+    fn check(space: ColorSpace, expected: [[f32; 3]; 6]) {
+        let image = to_color_space(colors(), space, WHITE).into_rgb32f();
+        for (pixel, expected) in image.pixels().zip(expected) {
+            for (value, expected) in pixel.0.iter().zip(expected) {
+                assert!((value - expected).abs() < 1e-4, "{pixel:?}: {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn hsv_equals_that_of_scikit_image() {
+        check(ColorSpace::Hsv, HSV);
+    }
+
+    #[test]
+    fn lab_equals_that_of_scikit_image() {
+        check(ColorSpace::Lab, LAB);
+    }
+
+    #[test]
+    fn ycbcr_equals_that_of_pillow_but_for_one() {
+        let image = to_color_space(colors(), ColorSpace::YCbCr, WHITE).into_rgb8();
+        for (value, expected) in image.iter().zip(YCBCR.concat()) {
+            assert!(value.abs_diff(expected) <= 1, "{value} {expected}");
+        }
+    }
+}

@@ -323,3 +323,77 @@ impl Sample for f32 {
 fn fixed_point_luma([r, g, b]: [u32; 3]) -> u32 {
     (r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{LumaA, Rgba, RgbaImage};
+
+    use crate::pictures::colors;
+
+    /// Numbers by Pillow 13: `convert("L")`.
+    #[test]
+    fn gray_equals_that_of_pillow() {
+        let rgb = [
+            [200, 30, 60],
+            [10, 250, 128],
+            [0, 0, 0],
+            [255; 3],
+            [77; 3],
+            [3, 9, 200],
+        ];
+        assert_eq!(rgb.map(luma), [84, 164, 0, 255, 77, 29]);
+    }
+
+    #[test]
+    fn every_mode_converts_to_every_mode() {
+        let start = DynamicImage::ImageRgb8(colors(5, 4));
+        for from in Mode::ALL {
+            let image = convert(start.clone(), from, WHITE);
+            assert_eq!(Mode::of(&image), Some(from));
+            assert_eq!(from.name().parse(), Ok(from));
+            for to in Mode::ALL {
+                assert_eq!(Mode::of(&convert(image.clone(), to, WHITE)), Some(to));
+            }
+        }
+        assert!("CMYK".parse::<Mode>().is_err());
+    }
+
+    #[test]
+    fn more_bits_or_an_opaque_alpha_lose_nothing() {
+        let start = DynamicImage::ImageRgb8(colors(16, 16));
+        for through in [
+            Mode::Rgba,
+            Mode::Rgb16,
+            Mode::Rgba16,
+            Mode::Rgb32F,
+            Mode::Rgba32F,
+        ] {
+            let there = convert(start.clone(), through, WHITE);
+            assert_eq!(convert(there, Mode::Rgb, WHITE), start, "{through}");
+        }
+    }
+
+    #[test]
+    fn alpha_is_laid_on_the_background() {
+        let pixel = Rgba([200, 0, 100, 51]);
+        let image = DynamicImage::ImageRgba8(RgbaImage::from_pixel(1, 1, pixel));
+        for mode in [Mode::Rgb, Mode::Rgb16, Mode::Rgb32F] {
+            let laid = convert(image.clone(), mode, [0, 255, 50]).into_rgb8();
+            assert_eq!(laid.get_pixel(0, 0).0, [40, 204, 60], "{mode}");
+        }
+        let gray = image::GrayAlphaImage::from_pixel(1, 1, LumaA([100, 0]));
+        let laid = convert(DynamicImage::ImageLumaA8(gray), Mode::L, [200, 30, 60]);
+        assert_eq!(laid.into_luma8().get_pixel(0, 0).0, [84]);
+    }
+
+    #[test]
+    fn samples_make_the_picture_they_come_from() {
+        for mode in Mode::ALL {
+            let image = convert(DynamicImage::ImageRgb8(colors(5, 4)), mode, WHITE);
+            let samples = image.as_bytes().to_vec();
+            assert_eq!(mode.image(5, 4, samples.clone()), Some(image));
+            assert_eq!(mode.image(6, 4, samples), None);
+        }
+    }
+}

@@ -226,3 +226,63 @@ impl Random {
         found.unwrap_or(shares.len() - 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    use crate::pictures::colors;
+
+    #[test]
+    fn a_picture_of_few_colors_has_just_these() {
+        let image = RgbImage::from_fn(20, 10, |x, _| {
+            Rgb(if x < 15 {
+                [250, 250, 250]
+            } else {
+                [10, 20, 30]
+            })
+        });
+        let found = dominant_colors(&image, 5);
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].rgb, found[0].share), ([250; 3], 0.75));
+        assert_eq!((found[1].rgb, found[1].share), ([10, 20, 30], 0.25));
+    }
+
+    #[test]
+    fn one_color_is_the_mean() {
+        let image = RgbImage::from_raw(2, 1, vec![0, 10, 20, 100, 30, 60]).unwrap();
+        let found = dominant_colors(&image, 1);
+        assert_eq!((found[0].rgb, found[0].share), ([50, 20, 40], 1.0));
+    }
+
+    #[test]
+    fn noisy_groups_are_found_with_their_shares() {
+        let image = RgbImage::from_fn(60, 60, |x, y| {
+            let noise = ((x * 7 + y * 13) % 5) as u8;
+            let group = [[200, 40, 40], [40, 200, 40], [40, 40, 200]][(x / 20) as usize];
+            Rgb(group.map(|value| value + noise))
+        });
+        let found = dominant_colors(&image, 3);
+        assert_eq!(found.len(), 3);
+        for color in found {
+            assert!((color.share - 1.0 / 3.0).abs() < 1e-6, "{color:?}");
+            assert_eq!(color.rgb.iter().filter(|value| **value == 42).count(), 2);
+        }
+    }
+
+    #[test]
+    fn shares_fall_and_add_up() {
+        let found = dominant_colors(&colors(200, 100), 8);
+        assert_eq!(found.len(), 8);
+        assert!(found.is_sorted_by(|a, b| a.share >= b.share));
+        assert!((found.iter().map(|color| color.share).sum::<f32>() - 1.0).abs() < 1e-5);
+        assert_eq!(found, dominant_colors(&colors(200, 100), 8));
+    }
+
+    #[test]
+    fn nothing_comes_from_nothing() {
+        assert!(dominant_colors(&RgbImage::new(0, 0), 3).is_empty());
+        assert!(dominant_colors(&colors(4, 4), 0).is_empty());
+    }
+}

@@ -229,3 +229,104 @@ where
         .write_image::<C>(image.width(), image.height(), samples)?;
     Ok(encoded.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pictures::colors;
+
+    fn every_mode() -> impl Iterator<Item = DynamicImage> {
+        let image = DynamicImage::ImageRgb8(colors(40, 30));
+        Mode::ALL
+            .into_iter()
+            .map(move |mode| convert(image.clone(), mode, WHITE))
+    }
+
+    #[test]
+    fn lossless_formats_keep_every_pixel() {
+        for image in every_mode() {
+            for encoding in [Encoding::Png, Encoding::WebP, Encoding::Tiff] {
+                let encoded = encode(&image, encoding).unwrap();
+                let decoded = image::load_from_memory(&encoded).unwrap();
+                let eight_bits = |image: &DynamicImage| image.to_rgba8();
+                assert_eq!(eight_bits(&decoded), eight_bits(&image), "{encoding}");
+                let keeps_all_bits = encoding != Encoding::WebP
+                    && matches!(
+                        Mode::of(&image),
+                        Some(Mode::L16 | Mode::Rgb16 | Mode::Rgba16)
+                    );
+                if keeps_all_bits {
+                    assert_eq!(decoded, image, "{encoding}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_jpeg_is_close_to_every_kind_of_picture() {
+        let smooth = image::RgbImage::from_fn(64, 48, |x, y| {
+            image::Rgb([(x * 3) as u8, (y * 4) as u8, 90])
+        });
+        for mode in Mode::ALL {
+            let image = convert(DynamicImage::ImageRgb8(smooth.clone()), mode, WHITE);
+            let encoded = encode(&image, Encoding::Jpeg { quality: 90 }).unwrap();
+            let decoded = image::load_from_memory(&encoded).unwrap();
+            assert_eq!(decoded.color().has_color(), image.color().has_color());
+            let (decoded, image) = (decoded.to_rgb8(), image.to_rgb8());
+            let furthest = decoded
+                .iter()
+                .zip(image.iter())
+                .map(|(a, b)| a.abs_diff(*b))
+                .max();
+            assert!(furthest < Some(12), "{mode}: {furthest:?}");
+        }
+    }
+
+    #[test]
+    fn alpha_is_laid_on_white_in_a_jpeg() {
+        let clear = DynamicImage::new_rgba8(16, 16);
+        let encoded = encode(&clear, Encoding::Jpeg { quality: 85 }).unwrap();
+        let decoded = image::load_from_memory(&encoded).unwrap().to_rgb8();
+        assert!(decoded.iter().all(|value| *value == 255));
+    }
+
+    #[test]
+    fn wrong_formats_and_qualities_are_refused() {
+        assert_eq!(
+            Encoding::new("JPG", Some(70)),
+            Ok(Encoding::Jpeg { quality: 70 })
+        );
+        assert_eq!(Encoding::new("tif", None), Ok(Encoding::Tiff));
+        assert_eq!(Encoding::new("jpeg", Some(0)), Err(EncodeError::Quality(0)));
+        assert_eq!(
+            Encoding::new("jpeg", Some(357)),
+            Err(EncodeError::Quality(357))
+        );
+        assert_eq!(
+            Encoding::new("webp", Some(80)),
+            Err(EncodeError::Lossless("webp"))
+        );
+        assert_eq!(
+            Encoding::new("heic", None),
+            Err(EncodeError::Format("heic".to_owned()))
+        );
+    }
+
+    #[test]
+    fn pictures_a_format_has_no_room_for_are_refused() {
+        let long = DynamicImage::new_luma8(70_000, 1);
+        for encoding in [Encoding::Jpeg { quality: 85 }, Encoding::WebP] {
+            assert!(matches!(
+                encode(&long, encoding),
+                Err(EncodeError::Picture { .. })
+            ));
+        }
+        for encoding in [Encoding::Png, Encoding::WebP, Encoding::Tiff] {
+            let empty = DynamicImage::new_rgb8(0, 5);
+            assert!(matches!(
+                encode(&empty, encoding),
+                Err(EncodeError::Picture { .. })
+            ));
+        }
+    }
+}

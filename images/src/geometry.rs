@@ -42,3 +42,47 @@ pub fn flip_horizontal(image: &DynamicImage) -> DynamicImage {
 pub fn flip_vertical(image: &DynamicImage) -> DynamicImage {
     image.flipv()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::RgbImage;
+
+    use crate::pictures::colors;
+
+    #[test]
+    fn a_crop_is_clamped_to_the_picture() {
+        let rgb = colors(10, 8);
+        let image = DynamicImage::ImageRgb8(rgb.clone());
+        let part = crop(&image, -3, 6, 5, 100).unwrap().into_rgb8();
+        assert_eq!(
+            part,
+            RgbImage::from_fn(2, 2, |x, y| *rgb.get_pixel(x, y + 6))
+        );
+        assert_eq!(crop(&image, i64::MIN, 0, i64::MAX, 4), None);
+        assert_eq!(crop(&image, 0, 0, i64::MAX, i64::MAX), Some(image.clone()));
+        for (x, y, width, height) in [(10, 0, 1, 1), (0, 0, 0, 4), (0, -4, 4, 4), (1, 1, -1, 2)] {
+            assert_eq!(crop(&image, x, y, width, height), None);
+        }
+    }
+
+    #[test]
+    fn quarter_turns_are_clockwise() {
+        let image = DynamicImage::ImageRgb8(colors(3, 2));
+        let right = rotate(image.clone(), 90).unwrap().into_rgb8();
+        assert_eq!(right.dimensions(), (2, 3));
+        assert_eq!(right.get_pixel(1, 0), colors(3, 2).get_pixel(0, 0));
+        assert_eq!(rotate(image.clone(), -270).unwrap().into_rgb8(), right);
+        assert_eq!(rotate(image.clone(), 360), Some(image.clone()));
+        assert_eq!(rotate(image, 45), None);
+    }
+
+    #[test]
+    fn flips_exchange_sides() {
+        let image = DynamicImage::ImageRgb8(colors(3, 2));
+        let across = flip_horizontal(&image).into_rgb8();
+        assert_eq!(across.get_pixel(2, 1), colors(3, 2).get_pixel(0, 1));
+        let over = flip_vertical(&image).into_rgb8();
+        assert_eq!(over.get_pixel(2, 1), colors(3, 2).get_pixel(2, 0));
+    }
+}

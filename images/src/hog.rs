@@ -150,3 +150,56 @@ impl Cells {
         &self.histograms[start..start + count * self.orientations]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pictures::rings;
+
+    /// Numbers by scikit-image 0.26 with the same options, of `rings` at 32 x 24.
+    #[test]
+    fn the_vector_equals_that_of_scikit_image() {
+        let vector = hog(&rings(32, 24), &HogOptions::default()).unwrap();
+        assert_eq!(vector.len(), 216);
+        let first = [
+            0.0543768, 0.0, 0.0, 0.3636153, 0.3636153, 0.0, 0.0, 0.0, 0.0,
+        ];
+        for (value, expected) in vector.iter().zip(first) {
+            assert!((value - expected).abs() < 1e-6, "{value} is not {expected}");
+        }
+        let sum: f32 = vector.iter().sum();
+        assert!((sum - 20.356_647).abs() < 1e-4, "{sum}");
+        let moment: f32 = (0..)
+            .zip(&vector)
+            .map(|(at, value)| at as f32 * value)
+            .sum();
+        assert!((moment - 2_243.241_9).abs() < 1e-2, "{moment}");
+    }
+
+    #[test]
+    fn a_picture_without_room_for_a_block_has_no_vector() {
+        let options = HogOptions::default();
+        assert_eq!(hog(&rings(15, 100), &options), None);
+        assert_eq!(hog(&rings(16, 16), &options).unwrap().len(), 36);
+        assert_eq!(hog(&rings(0, 0), &options), None);
+        for (orientations, cell, block) in [(0, 8, 2), (181, 8, 2), (9, 0, 2), (9, 8, 0)] {
+            let options = HogOptions {
+                orientations,
+                cell,
+                block,
+            };
+            assert_eq!(hog(&rings(64, 64), &options), None);
+        }
+    }
+
+    #[test]
+    fn dimensions_are_the_length_of_the_vector() {
+        let options = HogOptions {
+            orientations: 5,
+            cell: 7,
+            block: 3,
+        };
+        let vector = hog(&rings(64, 50), &options).unwrap();
+        assert_eq!(options.dimensions(64, 50), Some(vector.len()));
+    }
+}

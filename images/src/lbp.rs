@@ -113,3 +113,35 @@ fn pattern(above: &[f64], line: &[f64], below: &[f64], rows: &Between, columns: 
         IRREGULAR
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Luma;
+
+    use crate::pictures::{blocks, rings};
+
+    /// How many pixels of each pattern, by scikit-image 0.26.
+    #[test]
+    fn patterns_equal_those_of_scikit_image() {
+        let flat = GrayImage::from_pixel(20, 15, Luma([77]));
+        let cases = [
+            (rings(30, 20), [9, 35, 40, 0, 275, 185, 26, 1, 10, 19]),
+            (blocks(40, 30), [0, 0, 0, 14, 0, 210, 2, 5, 969, 0]),
+            (flat, [0, 0, 0, 4, 0, 62, 0, 0, 234, 0]),
+        ];
+        for (gray, expected) in cases {
+            let mut counts = [0; BINS];
+            patterns(&gray, |pattern| counts[usize::from(pattern)] += 1);
+            assert_eq!(counts, expected);
+        }
+    }
+
+    #[test]
+    fn shares_have_sum_one() {
+        let shares = lbp(&rings(31, 17)).unwrap();
+        assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert_eq!(lbp(&rings(0, 17)), None);
+        assert_eq!(lbp(&rings(1, 1)).unwrap().iter().sum::<f32>(), 1.0);
+    }
+}

@@ -192,12 +192,7 @@ pub fn fit_within(width: u32, height: u32, max_width: u32, max_height: u32) -> (
 }
 
 /// The bytes of `source` at `width` x `height`.
-fn run(
-    source: &ImageRef<'_>,
-    width: u32,
-    height: u32,
-    options: &ResizeOptions,
-) -> Option<Vec<u8>> {
+fn run(source: &ImageRef<'_>, width: u32, height: u32, options: &ResizeOptions) -> Option<Vec<u8>> {
     thread_local! {
         static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
     }
@@ -215,6 +210,8 @@ fn run(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::convert::{WHITE, convert};
+    use crate::pictures::colors;
 
     #[test]
     fn proportions_are_kept_inside_any_box() {
@@ -223,5 +220,104 @@ mod tests {
         assert_eq!(fit_within(100, 50, 200, 200), (200, 100));
         assert_eq!(fit_within(100, 50, 200, 30), (60, 30));
         assert_eq!(fit_within(10_000, 1, 200, 200), (200, 1));
+    }
+
+    /// `Image.fromarray(colors).resize((3, 2), filter)` by Pillow 13, of `colors` at 60 x 40.
+    #[test]
+    fn every_filter_is_close_to_that_of_pillow() {
+        let expected: [(Filter, [u8; 18]); 4] = [
+            (
+                Filter::Box,
+                [
+                    75, 12, 29, 175, 40, 26, 95, 67, 138, 135, 40, 49, 158, 124, 46, 79, 161, 158,
+                ],
+            ),
+            (
+                Filter::Triangle,
+                [
+                    91, 18, 28, 168, 48, 33, 102, 77, 126, 140, 45, 45, 154, 116, 50, 80, 158, 142,
+                ],
+            ),
+            (
+                Filter::CatmullRom,
+                [
+                    82, 14, 26, 177, 43, 27, 100, 76, 132, 144, 40, 45, 156, 122, 46, 72, 166, 150,
+                ],
+            ),
+            (
+                Filter::Lanczos,
+                [
+                    76, 13, 26, 183, 41, 23, 100, 76, 136, 150, 37, 45, 157, 126, 42, 66, 170, 155,
+                ],
+            ),
+        ];
+        for (filter, expected) in expected {
+            let small = resize(&colors(60, 40), 3, 2, filter).unwrap();
+            for (value, expected) in small.iter().zip(expected) {
+                assert!(
+                    value.abs_diff(expected) <= 1,
+                    "{filter}: {value} {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_pixel_type_is_scaled_alike() {
+        let start = DynamicImage::ImageRgb8(colors(60, 40));
+        for mode in Mode::ALL {
+            let image = convert(start.clone(), mode, WHITE);
+            for filter in Filter::ALL {
+                let small = resize_to(&image, 7, 5, filter, Fit::Exact).unwrap();
+                assert_eq!(Mode::of(&small), Some(mode));
+                let of_eight_bits = convert(image.clone(), Mode::Rgb, WHITE).into_rgb8();
+                let expected = resize(&of_eight_bits, 7, 5, filter).unwrap();
+                let small = convert(small, Mode::Rgb, WHITE).into_rgb8();
+                for (value, expected) in small.iter().zip(expected.iter()) {
+                    assert!(value.abs_diff(*expected) <= 2, "{mode} {filter}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_fit_gives_the_size_it_promises() {
+        let image = DynamicImage::ImageRgb8(colors(60, 40));
+        for (fit, size) in [
+            (Fit::Exact, (20, 20)),
+            (Fit::Inside, (20, 13)),
+            (Fit::Fill, (20, 20)),
+        ] {
+            let scaled = resize_to(&image, 20, 20, Filter::Triangle, fit).unwrap();
+            assert_eq!((scaled.width(), scaled.height()), size);
+            assert_eq!(resize_to(&image, 0, 20, Filter::Triangle, fit), None);
+        }
+    }
+
+    /// `ImageOps.fit(Image.fromarray(colors), (2, 2), BILINEAR)` by Pillow 13.
+    #[test]
+    fn filling_cuts_both_sides_alike() {
+        let image = DynamicImage::ImageRgb8(colors(60, 40));
+        let filled = resize_to(&image, 2, 2, Filter::Triangle, Fit::Fill).unwrap();
+        let expected = [132, 31, 20, 153, 64, 75, 167, 77, 37, 102, 147, 92];
+        for (value, expected) in filled.as_bytes().iter().zip(expected) {
+            assert!(value.abs_diff(expected) <= 1, "{value} {expected}");
+        }
+    }
+
+    #[test]
+    fn invisible_colors_do_not_bleed() {
+        let image = image::RgbaImage::from_fn(8, 8, |x, _| {
+            image::Rgba(if x < 4 {
+                [200, 100, 50, 255]
+            } else {
+                [0, 255, 0, 0]
+            })
+        });
+        let small = resize_to(&image.into(), 3, 3, Filter::Triangle, Fit::Exact).unwrap();
+        for pixel in small.into_rgba8().pixels().filter(|pixel| pixel.0[3] > 20) {
+            let [r, g, b, _] = pixel.0;
+            assert!(r.abs_diff(200) <= 2 && g.abs_diff(100) <= 2 && b.abs_diff(50) <= 2);
+        }
     }
 }

@@ -58,3 +58,27 @@ fn row_moments(above: &[u8], center: &[u8], below: &[u8]) -> (i64, u64) {
     }
     (sum, squares)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pictures::rings;
+
+    /// Numbers by scipy 1.17: `ndimage.laplace(gray.astype(float), mode="mirror").var()`.
+    #[test]
+    fn sharpness_equals_that_of_scipy() {
+        for ((width, height), expected) in [
+            ((30, 20), 4562.791822222222),
+            ((1, 20), 10.24),
+            ((20, 1), 3.81),
+            ((1, 1), 0.0),
+        ] {
+            let sharpness = sharpness(&rings(width, height)).unwrap();
+            assert!(
+                (sharpness - expected).abs() < 1e-9,
+                "{width} x {height}: {sharpness}"
+            );
+        }
+        assert_eq!(sharpness(&rings(0, 0)), None);
+    }
+}

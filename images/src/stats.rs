@@ -118,3 +118,45 @@ impl Counts {
         bits.sum::<f64>().max(0.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pictures::colors;
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9
+    }
+
+    /// Numbers by numpy 2.4 and scikit-image 0.26, of `colors` at 60 x 40.
+    #[test]
+    fn statistics_equal_those_of_numpy() {
+        let stats = stats(&colors(60, 40)).unwrap();
+        let expected = [
+            (stats.red, 120.24, 71.87611378847171, 114.0),
+            (stats.green, 74.03083333333333, 65.83713402003632, 55.0),
+            (stats.blue, 74.84333333333333, 61.63496401304124, 52.0),
+        ];
+        for (channel, mean, deviation, median) in expected {
+            assert!(close(channel.mean, mean), "{channel:?}");
+            assert!(close(channel.standard_deviation, deviation), "{channel:?}");
+            assert_eq!((channel.min, channel.max), (0, 255));
+            assert_eq!(channel.median, median);
+        }
+        assert!(close(stats.brightness, 87.94458333333333));
+        assert!(close(stats.contrast, 43.960690914267055));
+        assert!(close(stats.entropy, 7.370969135285303));
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_of_pixels_is_between_two() {
+        let stats = stats(&RgbImage::from_raw(2, 1, vec![1, 2, 3, 2, 2, 9]).unwrap()).unwrap();
+        let medians = [stats.red, stats.green, stats.blue].map(|channel| channel.median);
+        assert_eq!(medians, [1.5, 2.0, 6.0]);
+    }
+
+    #[test]
+    fn no_pixels_have_no_statistics() {
+        assert_eq!(stats(&RgbImage::new(0, 3)), None);
+    }
+}

@@ -73,3 +73,36 @@ pub fn to_tensor(image: &RgbImage, layout: Layout, mean: [f32; 3], std: [f32; 3]
     }
     tensor
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pictures::colors;
+
+    const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+    const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+    /// Numbers by numpy 2.4 in single precision, as torchvision computes them.
+    #[test]
+    fn tensors_equal_those_of_torchvision() {
+        let chw = [
+            -2.117_904,
+            -2.032_280_2,
+            -2.066_529_8,
+            -1.980_906,
+            -2.035_714_1,
+            -2.035_714_1,
+            -2.035_714_1,
+            -2.035_714_1,
+            -0.810_980_4,
+            -0.915_555_54,
+            -0.793_551_15,
+            -0.898_126_3,
+        ];
+        assert_eq!(to_tensor(&colors(2, 2), Layout::Chw, MEAN, STD), chw);
+        let hwc: Vec<f32> = (0..4)
+            .flat_map(|at| [chw[at], chw[4 + at], chw[8 + at]])
+            .collect();
+        assert_eq!(to_tensor(&colors(2, 2), Layout::Hwc, MEAN, STD), hwc);
+    }
+}
