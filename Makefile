@@ -7,9 +7,10 @@ export SHOAL_CACHE CARGO_TARGET_DIR
 
 VENV := $(SHOAL_CACHE)/venv
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build quickstart test test-rust test-e2e setup-tests lint fmt doc deny bench clean-data
+.PHONY: help build quickstart test test-rust test-e2e setup-tests lint fmt doc deny bench bench-images clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +51,9 @@ deny: ## check licenses and sources of dependencies
 
 bench: ## measure everything in benchmarks/README.md
 	benchmarks/run.sh
+
+bench-images: ## measure image functions and vector search; BENCH_ARGS=--write keeps the figures
+	benchmarks/images/run.sh $(BENCH_ARGS)
 
 clean-data: ## remove what a local Shoal keeps below ./data
 	rm -rf data

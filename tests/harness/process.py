@@ -38,7 +38,8 @@ def wait_until(what: str, condition, seconds: float = 30):
         time.sleep(0.05)
 
 
-def _die_with_parent():
+def die_with_parent():
+    """In a child before it runs: it is killed when its parent ends, however that ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -57,7 +58,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 user=user,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     @property

@@ -1,0 +1,1 @@
+"""Figures of image functions and of vector search: `benchmarks/images/run.sh`."""
