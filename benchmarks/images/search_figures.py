@@ -122,5 +122,14 @@ def at_equal_recall(rows: list[tuple]):
         yield "| | " + " | ".join(f"≥ {level:.2f}" for level in LEVELS) + " |"
         yield "|---|" + "---:|" * len(LEVELS)
     for title in titles:
-        rates = [[row[2] for row in rows if row[0] == title and row[3] >= level] for level in LEVELS]
-        yield f"| {title} | " + " | ".join(f"{max(reached):,.1f}" if reached else "–" for reached in rates) + " |"
+        cells = [f"{rate:,.1f}" if rate else "–" for rate in (fastest(rows, title, level) for level in LEVELS)]
+        yield f"| {title} | " + " | ".join(cells) + " |"
+    both = [(fastest(rows, "Shoal, ", level), fastest(rows, "LanceDB, ", level)) for level in LEVELS]
+    if any(ours and theirs for ours, theirs in both):
+        cells = [f"{ours / theirs:.2f}" if ours and theirs else "–" for ours, theirs in both]
+        yield "| Shoal's best × LanceDB's best | " + " | ".join(cells) + " |"
+
+
+def fastest(rows: list[tuple], title: str, level: float) -> float:
+    """The most queries per second at this recall or better among engines whose title begins so; 0 if none."""
+    return max((row[2] for row in rows if row[0].startswith(title) and row[1] != "exact" and row[3] >= level), default=0.0)
