@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build quickstart test test-rust test-e2e setup-tests lint fmt doc deny bench bench-images clean-data
+.PHONY: help build quickstart test test-rust test-e2e setup-tests lint fmt doc deny bench bench-images fuzz clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ bench: ## measure everything in benchmarks/README.md
 
 bench-images: ## measure image functions and vector search; BENCH_ARGS=--write keeps the figures
 	benchmarks/images/run.sh $(BENCH_ARGS)
+
+fuzz: ## feed every image decoder mutated files; SECONDS=60 is the time for each
+	SECONDS_EACH=$(or $(SECONDS),60) fuzz/run.sh
 
 clean-data: ## remove what a local Shoal keeps below ./data
 	rm -rf data

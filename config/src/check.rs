@@ -16,7 +16,7 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
         images,
         ..
     } = settings;
-    let at_least_one: [(&str, u64); 14] = [
+    let at_least_one: [(&str, u64); 16] = [
         ("processing.batch_size", processing.batch_size as u64),
         ("cluster.heartbeat_seconds", cluster.heartbeat_seconds),
         (
@@ -34,6 +34,8 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
         ("processing.batch_bytes", processing.batch_bytes.0),
         ("images.max_file_bytes", images.max_file_bytes.0),
         ("images.max_pixels", images.max_pixels),
+        ("images.max_alloc", images.max_alloc.0),
+        ("images.max_seconds", images.max_seconds),
     ];
     for (key, value) in at_least_one {
         if value == 0 {

@@ -265,6 +265,10 @@ pub struct ImageSettings {
     pub max_file_bytes: ByteSize,
     /// Most pixels (width × height) that are decoded.
     pub max_pixels: u64,
+    /// Most memory that decoding one image may take.
+    pub max_alloc: ByteSize,
+    /// Longest time that decoding one image may take.
+    pub max_seconds: u64,
 }
 
 impl Default for ImageSettings {
@@ -272,6 +276,8 @@ impl Default for ImageSettings {
         Self {
             max_file_bytes: ByteSize::mib(256),
             max_pixels: 89_000_000,
+            max_alloc: ByteSize::gib(1),
+            max_seconds: 30,
         }
     }
 }

@@ -2,20 +2,41 @@
 //!
 //! [`decode`] probes first, so a cut-short or oversized file never reaches a decoder; it bounds
 //! what the decoder may allocate, and turns a decoder's panic into an [`ImageError`].
+//!
+//! The time limit is looked at while a decoder reads: after every 64 KiB of the file, and before
+//! every strip or tile of a TIFF. So PNG, BMP, GIF and TIFF stop soon after it. JPEG and WebP
+//! are read as a whole before their pixels are computed, and cannot be stopped there; their work is
+//! bounded by the pixel limit (and, for a progressive JPEG, by the number of its scans).
+//!
+//! Memory is computed from headers before a pixel is decoded. One thing cannot be seen there: the
+//! prefix codes of a lossless WebP, which a file of several megabytes made for the purpose can blow
+//! up to 1.3 GB.
 
-use std::io::Cursor;
+mod budget;
+mod gif;
+mod png;
+mod tiff;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::jpeg::JpegDecoder;
+use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, GrayImage, ImageBuffer, RgbImage};
 
 use crate::convert::{Mode, WHITE, convert};
 use crate::error::ImageError;
 use crate::jpeg;
-use crate::probe::{Format, Limits, probe};
+use crate::probe::{Format, ImageInfo, Limits, probe};
+use budget::{Deadline, TimedReader, check_memory};
 
-/// Widest pixel a decoder produces: four channels of 16 bits.
-const MAX_BYTES_PER_PIXEL: u64 = 8;
+/// What unpacking takes beside pixels: buffers and code tables.
+const UNPACKING_BYTES: u64 = 256 * 1024;
+
+/// Panics of decoders since the process started.
+static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// A decoded picture as stored, and how to turn it upright.
 #[derive(Debug)]
@@ -28,8 +49,13 @@ pub struct Decoded {
 
 /// Decodes the first frame or page of `content` at full size.
 ///
+/// Depth and channels are kept: gray with or without alpha in 8 or 16 bits, RGB with or without
+/// alpha in 8, 16 or floating-point 32 bits. Fewer than 8 bits are stretched to 8, palettes and CMYK
+/// become RGB, and gray in floating point becomes RGB (three equal channels).
+///
 /// # Errors
-/// Everything [`probe`] refuses, and pixels that cannot be decoded.
+/// Everything [`probe`] refuses, pixels that cannot be decoded or are not all there, and more memory
+/// or time than `limits` allow.
 pub fn decode(content: &[u8], limits: &Limits) -> Result<Decoded, ImageError> {
     decode_at_least(content, limits, u32::MAX)
 }
@@ -43,59 +69,96 @@ pub fn decode_at_least(content: &[u8], limits: &Limits, side: u32) -> Result<Dec
     let info = probe(content, limits)?;
     let reducible =
         info.format == Format::Jpeg && info.width.min(info.height) / jpeg::REDUCTION >= side;
-    contain_panics(info.format, || {
-        decode_probed(content, info.format, limits, reducible)
+    let image = contain_panics(info.format, || {
+        decode_probed(content, &info, limits, reducible)
+    })?;
+    let orientation = Orientation::from_exif(info.orientation);
+    Ok(Decoded {
+        image,
+        orientation: orientation.unwrap_or(Orientation::NoTransforms),
     })
+}
+
+/// What is wrong with a picture, found by decoding all of it: the first reason, or `None` for a
+/// picture that decodes.
+pub fn image_error(content: &[u8], limits: &Limits) -> Option<ImageError> {
+    decode(content, limits).err()
+}
+
+/// How often a decoder has panicked in this process. Each time was an
+/// [`ImageError::DecoderPanicked`] of one picture.
+pub fn decoder_panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
 }
 
 fn decode_probed(
     content: &[u8],
-    format: Format,
+    info: &ImageInfo,
     limits: &Limits,
     reducible: bool,
-) -> Result<Decoded, ImageError> {
-    let refused = |error| refusal(format, error);
-    let mut reader = ImageReader::with_format(Cursor::new(content), image_format(format));
-    let mut allowance = image::Limits::no_limits();
-    allowance.max_alloc = Some(limits.max_pixels.saturating_mul(MAX_BYTES_PER_PIXEL));
-    reader.limits(allowance);
-    let mut decoder = reader.into_decoder().map_err(refused)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+) -> Result<DynamicImage, ImageError> {
+    let deadline = Deadline::start(limits);
+    check_memory(memory_needed(info), limits)?;
     let reduced = if reducible {
         jpeg::decode_quarter(content)
     } else {
         None
     };
-    let image = match reduced {
-        Some(image) => image,
-        None => DynamicImage::from_decoder(decoder).map_err(refused)?,
+    if let Some(image) = reduced {
+        return Ok(image);
+    }
+    let reader = TimedReader::new(content, deadline);
+    let decoded = match info.format {
+        Format::Gif => gif::decode(content, info, limits, deadline),
+        Format::Tiff => tiff::decode(content, info, limits, deadline),
+        Format::Jpeg => JpegDecoder::new(reader)
+            .and_then(DynamicImage::from_decoder)
+            .map_err(|error| refusal(Format::Jpeg, error)),
+        Format::Png => png::decode(content, info, limits, deadline),
+        Format::WebP => WebPDecoder::new(reader)
+            .and_then(DynamicImage::from_decoder)
+            .map_err(|error| refusal(Format::WebP, error)),
+        Format::Bmp => BmpDecoder::new(reader)
+            .and_then(DynamicImage::from_decoder)
+            .map_err(|error| refusal(Format::Bmp, error)),
     };
-    Ok(Decoded { image, orientation })
+    // A decoder that could not read on because the time was over says so in words of its own.
+    decoded.map_err(|error| deadline.check().err().unwrap_or(error))
+}
+
+/// Memory that decoding a picture takes, as far as the header tells. TIFF and GIF compute it more
+/// closely where they allocate.
+fn memory_needed(info: &ImageInfo) -> u64 {
+    let width = u64::from(info.width);
+    let pixels = width * u64::from(info.height);
+    let channels = u64::from(info.channels);
+    match info.format {
+        // The picture; a progressive one keeps 16-bit coefficients beside it.
+        Format::Jpeg => pixels * channels * 3,
+        // The picture, planes of luminance and chroma, and alpha that passes through RGBA. An
+        // animation has a canvas besides.
+        Format::WebP if info.frames > 1 => pixels * 20,
+        Format::WebP => pixels * 12,
+        Format::Png => {
+            let pixel = channels * u64::from(info.bits_per_channel.div_ceil(8));
+            // A few rows are kept as they are unpacked, unfiltered and expanded.
+            pixels * pixel + 4 * width * pixel + UNPACKING_BYTES
+        }
+        Format::Bmp => (pixels + width) * channels,
+        Format::Gif | Format::Tiff => pixels * channels,
+    }
 }
 
 /// Runs a decoder so that a panic inside it is an error of this one file.
-fn contain_panics<T>(
+pub(crate) fn contain_panics<T>(
     format: Format,
     work: impl FnOnce() -> Result<T, ImageError>,
 ) -> Result<T, ImageError> {
     // Nothing outlives a panic here: the closure owns its decoder and only reads the content.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(ImageError::Damaged {
-            format,
-            detail: "the decoder panicked".to_owned(),
-        })
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        Err(ImageError::DecoderPanicked { format })
     })
-}
-
-fn image_format(format: Format) -> ImageFormat {
-    match format {
-        Format::Jpeg => ImageFormat::Jpeg,
-        Format::Png => ImageFormat::Png,
-        Format::Tiff => ImageFormat::Tiff,
-        Format::Gif => ImageFormat::Gif,
-        Format::WebP => ImageFormat::WebP,
-        Format::Bmp => ImageFormat::Bmp,
-    }
 }
 
 fn refusal(format: Format, error: image::ImageError) -> ImageError {
@@ -108,7 +171,24 @@ fn refusal(format: Format, error: image::ImageError) -> ImageError {
     }
 }
 
-/// Eight-bit RGB: gray is spread, 16 bits are rounded to 8, alpha is laid on white.
+fn damaged(format: Format, detail: impl Into<String>) -> ImageError {
+    let detail = detail.into();
+    ImageError::Damaged { format, detail }
+}
+
+/// A picture of the size that `info` says from its samples of eight bits, row by row.
+fn image_of(info: &ImageInfo, samples: Vec<u8>) -> Result<DynamicImage, ImageError> {
+    let (width, height) = (info.width, info.height);
+    let image = match info.channels {
+        1 => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma8),
+        2 => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA8),
+        3 => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb8),
+        _ => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba8),
+    };
+    image.ok_or_else(|| damaged(info.format, "its pixels are not all there"))
+}
+
+/// Eight-bit RGB as [`convert`] makes it: gray is spread, alpha is laid on white.
 pub fn to_rgb_on_white(image: DynamicImage) -> RgbImage {
     convert(image, Mode::Rgb, WHITE).into_rgb8()
 }

@@ -3,6 +3,8 @@
 //! Every variant has a short reason code that never changes (it is stored in the quarantine table
 //! and filtered on) and a sentence for people.
 
+use std::time::Duration;
+
 use crate::probe::Format;
 
 /// Why bytes could not be taken in or decoded as a picture.
@@ -22,6 +24,12 @@ pub enum ImageError {
     /// The content starts like none of the formats Shoal knows, whatever its name says.
     #[error("the content is not a picture: it is none of JPEG, PNG, TIFF, GIF, WebP, BMP")]
     NotAnImage,
+    /// A picture, but of a format that Shoal does not decode.
+    #[error("{name} is not supported: convert the file to one of JPEG, PNG, TIFF, GIF, WebP, BMP")]
+    UnsupportedFormat {
+        /// The format's usual name, such as `AVIF`.
+        name: &'static str,
+    },
     /// The file ends before the picture does.
     #[error("the {format} file is cut short: {missing}")]
     Truncated {
@@ -58,6 +66,32 @@ pub enum ImageError {
         /// The limit in force, in pixels.
         limit: u64,
     },
+    /// Decoding would take more memory than
+    /// [`Limits::max_alloc`](crate::probe::Limits::max_alloc).
+    #[error(
+        "decoding the picture takes {bytes} bytes of memory, more than the limit of {limit} (images.max_alloc)"
+    )]
+    TooMuchMemory {
+        /// Memory the decoder would need at least.
+        bytes: u64,
+        /// The limit in force, in bytes.
+        limit: u64,
+    },
+    /// Decoding did not end within [`Limits::max_time`](crate::probe::Limits::max_time).
+    #[error(
+        "decoding the picture took longer than the limit of {} seconds (images.max_seconds)",
+        limit.as_secs_f64()
+    )]
+    TooSlow {
+        /// The limit in force.
+        limit: Duration,
+    },
+    /// The decoder panicked: a defect of the decoder that these bytes bring to light.
+    #[error("the {format} decoder panicked on the file")]
+    DecoderPanicked {
+        /// Format the content claims.
+        format: Format,
+    },
 }
 
 impl ImageError {
@@ -67,10 +101,14 @@ impl ImageError {
             Self::Empty => "empty",
             Self::TooManyBytes { .. } => "too_many_bytes",
             Self::NotAnImage => "not_an_image",
+            Self::UnsupportedFormat { .. } => "unsupported",
             Self::Truncated { .. } => "truncated",
             Self::Damaged { .. } => "damaged",
             Self::Unsupported { .. } => "unsupported",
             Self::TooManyPixels { .. } => "too_many_pixels",
+            Self::TooMuchMemory { .. } => "too_much_memory",
+            Self::TooSlow { .. } => "too_slow",
+            Self::DecoderPanicked { .. } => "decoder_panicked",
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod decode;
 pub mod dominant_colors;
 pub mod encode;
 pub mod error;
+pub mod exif;
 pub mod features;
 pub mod geometry;
 pub mod hash;

@@ -5,6 +5,7 @@
 //! scan by field id is the plain Parquet scan inside it, a scan of images its file list and limits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::Schema;
 use ballista_core::serde::BallistaPhysicalExtensionCodec;
@@ -76,6 +77,10 @@ struct ImagesMessage {
     max_pixels: u64,
     #[prost(bool, tag = "4")]
     rejects: bool,
+    #[prost(uint64, tag = "5")]
+    max_alloc: u64,
+    #[prost(uint64, tag = "6")]
+    max_milliseconds: u64,
 }
 
 fn unreadable(error: impl std::fmt::Display) -> DataFusionError {
@@ -149,6 +154,8 @@ impl LakeCodec {
             max_file_bytes: limits.max_file_bytes,
             max_pixels: limits.max_pixels,
             rejects: source.wanted() == Wanted::Rejects,
+            max_alloc: limits.max_alloc,
+            max_milliseconds: u64::try_from(limits.max_time.as_millis()).unwrap_or(u64::MAX),
         })
     }
 
@@ -162,6 +169,8 @@ impl LakeCodec {
         let limits = Limits {
             max_file_bytes: message.max_file_bytes,
             max_pixels: message.max_pixels,
+            max_alloc: message.max_alloc,
+            max_time: Duration::from_millis(message.max_milliseconds),
         };
         let wanted = match message.rejects {
             true => Wanted::Rejects,

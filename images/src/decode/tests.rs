@@ -1,8 +1,9 @@
 //! Decoding: hostile bytes never panic, and what is shown is what the file means.
 
 use std::io::Cursor;
+use std::time::Duration;
 
-use image::{ImageFormat, Rgb, RgbaImage};
+use image::{ImageFormat, Luma, Rgb, RgbImage};
 
 use super::*;
 
@@ -42,54 +43,86 @@ fn a_file_cut_at_every_sixteenth_is_refused() {
 }
 
 #[test]
-fn damaged_bytes_never_panic() {
-    let mut state = 0x2545_F491_4F6C_DD1D_u64;
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % below as u64) as usize
+fn a_panic_in_a_decoder_is_counted_and_an_error_of_the_file() {
+    let before = decoder_panics();
+    let error = contain_panics(Format::Gif, || -> Result<(), ImageError> { panic!("bug") });
+    assert_eq!(error.unwrap_err().code(), "decoder_panicked");
+    assert!(decoder_panics() > before);
+}
+
+#[test]
+fn the_first_reason_is_told() {
+    let limits = Limits::default();
+    let whole = encoded(&picture(), ImageFormat::Png);
+    assert_eq!(image_error(&whole, &limits), None);
+    let cut = image_error(&whole[..whole.len() / 2], &limits).unwrap();
+    assert_eq!(cut.code(), "truncated");
+}
+
+#[test]
+fn memory_is_refused_before_it_is_taken() {
+    let limits = Limits {
+        max_alloc: 1000,
+        ..Limits::default()
     };
     for format in FORMATS {
-        let whole = encoded(&picture(), format);
-        for _ in 0..150 {
-            let mut damaged = whole.clone();
-            for _ in 0..1 + random(8) {
-                let at = random(damaged.len());
-                damaged[at] = random(256) as u8;
-            }
-            // Either answer is right; both sizes must come back.
-            let _ = decode(&damaged, &Limits::default());
-            let _ = decode_at_least(&damaged, &Limits::default(), 1);
-        }
-        // The signature alone, followed by garbage.
-        let mut garbage = whole[..12].to_vec();
-        garbage.extend((0..4000).map(|_| random(256) as u8));
-        assert!(decode(&garbage, &Limits::default()).is_err(), "{format:?}");
+        let error = image_error(&encoded(&picture(), format), &limits).unwrap();
+        assert_eq!(error.code(), "too_much_memory", "{format:?}");
+        assert!(error.to_string().contains("images.max_alloc"));
     }
 }
 
 #[test]
-fn a_panic_in_a_decoder_is_an_error_of_the_file() {
-    let error = contain_panics(Format::Gif, || -> Result<(), ImageError> { panic!("bug") });
-    assert_eq!(error.unwrap_err().code(), "damaged");
+fn decoding_stops_when_the_time_is_over() {
+    let limits = Limits {
+        max_time: Duration::ZERO,
+        ..Limits::default()
+    };
+    // Large enough that the clock is looked at while the file is read.
+    let noise = DynamicImage::ImageRgb8(RgbImage::from_fn(400, 300, |x, y| {
+        let mixed = (x * 7919 + y * 104_729).wrapping_mul(2_654_435_761);
+        Rgb([(mixed >> 8) as u8, (mixed >> 16) as u8, (mixed >> 24) as u8])
+    }));
+    for format in [
+        ImageFormat::Png,
+        ImageFormat::Tiff,
+        ImageFormat::Gif,
+        ImageFormat::Bmp,
+    ] {
+        let error = image_error(&encoded(&noise, format), &limits).unwrap();
+        assert_eq!(error.code(), "too_slow", "{format:?}");
+    }
 }
 
 #[test]
-fn alpha_is_laid_on_white() {
-    let half_black = RgbaImage::from_pixel(2, 2, image::Rgba([0, 0, 0, 128]));
-    let png = encoded(&DynamicImage::ImageRgba8(half_black), ImageFormat::Png);
-    let decoded = decode(&png, &Limits::default()).unwrap();
-    let rgb = to_rgb_on_white(decoded.image);
-    assert_eq!(rgb.get_pixel(0, 0).0, [127, 127, 127]);
+fn sixteen_bits_are_rounded_to_eight() {
+    for value in 0..=u16::MAX {
+        let deep = ImageBuffer::from_pixel(1, 1, Luma([value]));
+        let gray = to_gray_on_white(DynamicImage::ImageLuma16(deep));
+        let expected = (f64::from(value) / 257.0).round() as u8;
+        assert_eq!(gray.get_pixel(0, 0).0, [expected], "{value}");
+    }
 }
 
 #[test]
-fn sixteen_bits_become_eight() {
-    let gray = image::ImageBuffer::from_pixel(3, 3, image::Luma([0x8080_u16]));
-    let png = encoded(&DynamicImage::ImageLuma16(gray), ImageFormat::Png);
-    let decoded = decode(&png, &Limits::default()).unwrap();
-    assert_eq!(to_gray_on_white(decoded.image).get_pixel(1, 1).0, [0x80]);
+fn floats_run_from_zero_to_one_and_are_clamped() {
+    let values = [
+        (-1.0, 0),
+        (0.0, 0),
+        (0.5, 128),
+        (1.0, 255),
+        (7.5, 255),
+        (f32::INFINITY, 255),
+        (f32::NEG_INFINITY, 0),
+    ];
+    for (value, expected) in values {
+        let float = ImageBuffer::from_pixel(1, 1, Rgb([value; 3]));
+        let rgb = to_rgb_on_white(DynamicImage::ImageRgb32F(float));
+        assert_eq!(rgb.get_pixel(0, 0).0, [expected; 3], "{value}");
+    }
+    // What is no number is some color, and no panic.
+    let none = ImageBuffer::from_pixel(1, 1, Rgb([f32::NAN; 3]));
+    to_rgb_on_white(DynamicImage::ImageRgb32F(none));
 }
 
 #[test]

@@ -56,10 +56,6 @@ pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
         && bits == 32
         && matches!(compression, 3 | 6)
         && u32_le(content, 66).ok_or_else(cut)? != 0;
-    Ok(ImageInfo {
-        format: Format::Bmp,
-        width,
-        height,
-        channels: if has_alpha { 4 } else { 3 },
-    })
+    let channels = if has_alpha { 4 } else { 3 };
+    Ok(ImageInfo::new(Format::Bmp, width, height, channels))
 }

@@ -10,7 +10,7 @@ pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
     let height = u16_le(content, 8).ok_or_else(cut)?;
     let screen_flags = *content.get(10).ok_or_else(cut)?;
     let mut position = 13 + color_table_bytes(screen_flags);
-    let mut frame_seen = false;
+    let mut frames = 0;
     let mut transparent = false;
     loop {
         match content.get(position).ok_or_else(cut)? {
@@ -18,30 +18,37 @@ pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
             0x21 => {
                 let label = *content.get(position + 1).ok_or_else(cut)?;
                 // Graphic control extension: bit 0 of its flags says that one color is transparent.
-                if label == 0xF9 && !frame_seen {
+                if label == 0xF9 && frames == 0 {
                     let flags = *content.get(position + 3).ok_or_else(cut)?;
                     transparent = flags & 1 == 1;
                 }
                 position = after_sub_blocks(content, position + 2).ok_or_else(cut)?;
             }
             0x2C => {
-                frame_seen = true;
                 let descriptor = bytes_at(content, position, 10).ok_or_else(cut)?;
+                if frames == 0 && !covers(descriptor, width, height) {
+                    transparent = true;
+                }
+                frames += 1;
                 let data = position + 10 + color_table_bytes(descriptor[9]) + 1;
                 position = after_sub_blocks(content, data).ok_or_else(cut)?;
             }
             _ => return Err(damaged(Format::Gif, "a block of unknown kind")),
         }
     }
-    if !frame_seen {
+    if frames == 0 {
         return Err(damaged(Format::Gif, "it has no frame"));
     }
-    Ok(ImageInfo {
-        format: Format::Gif,
-        width: u32::from(width),
-        height: u32::from(height),
-        channels: if transparent { 4 } else { 3 },
-    })
+    let channels = if transparent { 4 } else { 3 };
+    let mut info = ImageInfo::new(Format::Gif, width.into(), height.into(), channels);
+    info.frames = frames;
+    Ok(info)
+}
+
+/// Whether a frame leaves nothing of the screen free. What it leaves free is transparent.
+fn covers(descriptor: &[u8], width: u16, height: u16) -> bool {
+    let field = |at| u16_le(descriptor, at).unwrap_or(0);
+    field(1) == 0 && field(3) == 0 && field(5) >= width && field(7) >= height
 }
 
 fn color_table_bytes(flags: u8) -> usize {

@@ -4,17 +4,20 @@
 //! EOI marker is reached. Bytes after EOI (appended previews, trailing junk) are ignored.
 
 use super::reader::{bytes_at, u16_be};
-use super::{Format, ImageInfo, damaged, truncated};
+use super::{Format, ImageInfo, damaged, orientation, truncated};
 use crate::error::ImageError;
 
 /// How far from the end of the file the marker is looked for first.
 const END_BYTES: usize = 4096;
+/// What an APP1 segment with EXIF starts with.
+const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 const END: &str = "the end-of-image marker is missing";
 
-pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
+pub(crate) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
     let mut position = 2; // after SOI
     let mut frame = None;
     let mut scan_seen = false;
+    let mut exif = None;
     loop {
         let (marker, after) = next_marker(content, position)?;
         position = after;
@@ -36,6 +39,7 @@ pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
             0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) && frame.is_none() => {
                 frame = Some(frame_header(segment)?);
             }
+            0xE1 if exif.is_none() => exif = segment.strip_prefix(EXIF_PREFIX),
             0xDA => {
                 scan_seen = true;
                 if ends_as_it_should(content, position) {
@@ -47,9 +51,34 @@ pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
         }
     }
     match frame {
-        Some(info) if scan_seen => Ok(info),
+        Some(mut info) if scan_seen => {
+            info.orientation = orientation::of_exif(exif);
+            Ok(info)
+        }
         Some(_) => Err(damaged(Format::Jpeg, "it has no scan")),
         None => Err(damaged(Format::Jpeg, "it has no frame header")),
+    }
+}
+
+/// The EXIF block of the first APP1 segment that holds one; it stands before the scan.
+pub(super) fn exif_block(content: &[u8]) -> Option<&[u8]> {
+    let mut position = 2;
+    loop {
+        let (marker, after) = next_marker(content, position).ok()?;
+        position = after;
+        match marker {
+            0xD9 | 0xDA => return None,
+            0xD0..=0xD8 | 0x00 | 0x01 => continue,
+            _ => {}
+        }
+        let length = usize::from(u16_be(content, position)?);
+        let segment = bytes_at(content, position, length)?.get(2..)?;
+        if marker == 0xE1
+            && let Some(block) = segment.strip_prefix(EXIF_PREFIX)
+        {
+            return Some(block);
+        }
+        position += length;
     }
 }
 
@@ -99,10 +128,7 @@ fn frame_header(segment: &[u8]) -> Result<ImageInfo, ImageError> {
             "it has neither 1, 3 nor 4 components",
         ));
     }
-    Ok(ImageInfo {
-        format: Format::Jpeg,
-        width: u32::from(width),
-        height: u32::from(height),
-        channels,
-    })
+    let mut info = ImageInfo::new(Format::Jpeg, width.into(), height.into(), channels);
+    info.bits_per_channel = *segment.first().ok_or_else(short)?;
+    Ok(info)
 }

@@ -1,37 +1,51 @@
 //! What a picture is, from its bytes alone and without decoding a pixel.
 //!
-//! [`probe`] recognises the format by content (a file's name proves nothing), reads size and
-//! channels from the header, and walks the container far enough to notice that its end is missing.
+//! [`probe`] recognises the format by content (a file's name proves nothing), reads size, channels
+//! and EXIF orientation from the headers, and walks the container far enough to count its frames
+//! and to notice that its end is missing.
 //! It allocates nothing that grows with the input and never panics. What it lets through may still
 //! fail to decode: entropy-coded data is stepped over, not read.
 
 mod bmp;
+mod foreign;
 mod gif;
-mod jpeg;
+pub(crate) mod jpeg;
+mod orientation;
 mod png;
 mod reader;
-mod tiff;
+pub(crate) mod tiff;
 mod webp;
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::error::ImageError;
 
-/// Upper bounds that protect memory. A picture beyond either is refused before it is decoded.
+/// Upper bounds that keep one picture from taking a process down.
+///
+/// Bytes, pixels and memory are known from headers, so a picture beyond them is refused before it is
+/// decoded; the time is looked at while decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Largest encoded file, in bytes.
     pub max_file_bytes: u64,
     /// Largest picture, in pixels (width times height).
     pub max_pixels: u64,
+    /// Most memory that decoding one picture may take, in bytes: its pixels and what the decoder
+    /// keeps beside them, without the encoded file.
+    pub max_alloc: u64,
+    /// Longest time that decoding one picture may take. [`crate::decode`] says where it is looked at.
+    pub max_time: Duration,
 }
 
 impl Default for Limits {
-    /// 256 MiB and 89 million pixels, the size at which Pillow starts to warn.
+    /// 256 MiB, 89 million pixels (the size at which Pillow starts to warn), 1 GiB, 30 seconds.
     fn default() -> Self {
         Self {
             max_file_bytes: 256 * 1024 * 1024,
             max_pixels: 89_000_000,
+            max_alloc: 1024 * 1024 * 1024,
+            max_time: Duration::from_secs(30),
         }
     }
 }
@@ -124,13 +138,35 @@ pub struct ImageInfo {
     /// Channels of the picture: 1 gray, 2 gray with alpha, 3 color, 4 color with alpha or CMYK.
     /// A palette counts as the colors it holds.
     pub channels: u8,
+    /// Bits of one channel as stored: 1, 2, 4, 8, 12, 16, 32 …; 8 for a palette's colors.
+    pub bits_per_channel: u8,
+    /// Frames of an animation or pages of a document, 1 for a single picture. In a PNG, frames of
+    /// the animation; a default picture that is no part of it does not count.
+    pub frames: u32,
+    /// EXIF orientation, 1 to 8; 1 (as stored) where the file says nothing or nothing valid.
+    pub orientation: u8,
 }
 
-/// Reads format, size and channels of `content` and checks that the file is whole.
+impl ImageInfo {
+    /// A single upright picture of eight bits per channel.
+    fn new(format: Format, width: u32, height: u32, channels: u8) -> Self {
+        Self {
+            format,
+            width,
+            height,
+            channels,
+            bits_per_channel: 8,
+            frames: 1,
+            orientation: 1,
+        }
+    }
+}
+
+/// Reads what the headers of `content` say and checks that the file is whole.
 ///
 /// # Errors
-/// The first thing found wrong, as [`ImageError`]: empty, too many bytes, not a picture, cut short,
-/// damaged header, too many pixels.
+/// The first thing found wrong, as [`ImageError`]: empty, too many bytes, not a picture or one of a
+/// format that is not decoded, cut short, damaged header, too many pixels.
 pub fn probe(content: &[u8], limits: &Limits) -> Result<ImageInfo, ImageError> {
     if content.is_empty() {
         return Err(ImageError::Empty);
@@ -142,7 +178,10 @@ pub fn probe(content: &[u8], limits: &Limits) -> Result<ImageInfo, ImageError> {
             limit: limits.max_file_bytes,
         });
     }
-    let format = Format::sniff(content).ok_or(ImageError::NotAnImage)?;
+    let format = Format::sniff(content).ok_or_else(|| match foreign::name(content) {
+        Some(name) => ImageError::UnsupportedFormat { name },
+        None => ImageError::NotAnImage,
+    })?;
     let info = match format {
         Format::Jpeg => jpeg::probe(content),
         Format::Png => png::probe(content),
@@ -162,6 +201,17 @@ pub fn probe(content: &[u8], limits: &Limits) -> Result<ImageInfo, ImageError> {
         });
     }
     Ok(info)
+}
+
+/// The EXIF block of `content` as a TIFF stream: for a TIFF, the file itself.
+pub(crate) fn exif_block(format: Format, content: &[u8]) -> Option<&[u8]> {
+    match format {
+        Format::Jpeg => jpeg::exif_block(content),
+        Format::Png => png::exif_block(content),
+        Format::WebP => webp::exif_block(content),
+        Format::Tiff => Some(content),
+        Format::Gif | Format::Bmp => None,
+    }
 }
 
 fn truncated(format: Format, missing: &'static str) -> ImageError {

@@ -1,29 +1,28 @@
 //! PNG: reads IHDR and walks the chunks to IEND.
 
 use super::reader::{bytes_at, u32_be};
-use super::{Format, ImageInfo, damaged, truncated};
+use super::{Format, ImageInfo, damaged, orientation, truncated};
 use crate::error::ImageError;
 
 /// A chunk ends in a checksum of its type and body.
 const CRC_BYTES: usize = 4;
 
 pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
-    let cut = || truncated(Format::Png, "the IEND chunk is missing");
-    let mut position = 8; // after the signature
     let mut header = None;
     let mut transparent = false;
     let mut data_seen = false;
-    loop {
-        let length = u32_be(content, position).ok_or_else(cut)? as usize;
-        let kind = bytes_at(content, position + 4, 4).ok_or_else(cut)?;
-        let body = bytes_at(content, position + 8, length).ok_or_else(cut)?;
-        bytes_at(content, position + 8 + length, CRC_BYTES).ok_or_else(cut)?;
-        position += 8 + length + CRC_BYTES;
+    let mut animated = false;
+    let mut frames = 0;
+    let mut exif = None;
+    for chunk in chunks(content) {
+        let (kind, body) = chunk?;
         match kind {
             b"IHDR" if header.is_none() => header = Some(image_header(body)?),
             b"tRNS" => transparent = true,
             b"IDAT" => data_seen = true,
-            b"IEND" => break,
+            b"acTL" => animated = true,
+            b"fcTL" => frames += 1,
+            b"eXIf" if exif.is_none() => exif = Some(body),
             _ => {}
         }
         if header.is_none() {
@@ -37,24 +36,56 @@ pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
     if transparent && matches!(info.channels, 1 | 3) {
         info.channels += 1;
     }
+    if animated {
+        info.frames = frames.max(1);
+    }
+    info.orientation = orientation::of_exif(exif);
     Ok(info)
+}
+
+pub(super) fn exif_block(content: &[u8]) -> Option<&[u8]> {
+    let mut chunks = chunks(content).map_while(Result::ok);
+    chunks.find_map(|(kind, body)| (kind == b"eXIf").then_some(body))
+}
+
+/// Type and body of every chunk up to and without IEND; an error ends them when the file does.
+fn chunks(content: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), ImageError>> {
+    let mut position = Some(8); // after the signature
+    std::iter::from_fn(move || {
+        let at = position.take()?;
+        let Some((kind, body)) = chunk_at(content, at) else {
+            return Some(Err(truncated(Format::Png, "the IEND chunk is missing")));
+        };
+        if kind == b"IEND" {
+            return None;
+        }
+        position = Some(at + 8 + body.len() + CRC_BYTES);
+        Some(Ok((kind, body)))
+    })
+}
+
+fn chunk_at(content: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
+    let length = u32_be(content, at)? as usize;
+    let kind = bytes_at(content, at + 4, 4)?;
+    let body = bytes_at(content, at + 8, length)?;
+    bytes_at(content, at + 8 + length, CRC_BYTES)?;
+    Some((kind, body))
 }
 
 fn image_header(body: &[u8]) -> Result<ImageInfo, ImageError> {
     let short = || damaged(Format::Png, "the IHDR chunk is too short");
     let width = u32_be(body, 0).ok_or_else(short)?;
     let height = u32_be(body, 4).ok_or_else(short)?;
-    let channels = match body.get(9).ok_or_else(short)? {
-        0 => 1,
-        2 | 3 => 3,
-        4 => 2,
-        6 => 4,
+    let bits = *body.get(8).ok_or_else(short)?;
+    let (channels, bits) = match body.get(9).ok_or_else(short)? {
+        0 => (1, bits),
+        2 => (3, bits),
+        3 => (3, 8),
+        4 => (2, bits),
+        6 => (4, bits),
         _ => return Err(damaged(Format::Png, "its color type does not exist")),
     };
-    Ok(ImageInfo {
-        format: Format::Png,
-        width,
-        height,
-        channels,
-    })
+    let mut info = ImageInfo::new(Format::Png, width, height, channels);
+    info.bits_per_channel = bits;
+    Ok(info)
 }

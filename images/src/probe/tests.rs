@@ -72,6 +72,35 @@ fn what_is_not_a_picture_is_refused() {
 }
 
 #[test]
+fn pictures_of_other_formats_are_refused_by_name() {
+    let named: [(&[u8], &str); 12] = [
+        (b"\0\0\0\x18ftypavif\0\0\0\0avifmif1", "AVIF"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "AVIF"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x14ftypmif1\0\0\0\0mif1", "HEIF"),
+        (b"\xFF\x0A\xFA\x1F", "JPEG XL"),
+        (b"\0\0\0\x0CJXL \r\n\x87\n", "JPEG XL"),
+        (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
+        (b"8BPS\0\x01", "PSD"),
+        (b"%PDF-1.7", "PDF"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        (
+            b"\xEF\xBB\xBF<?xml version='1.0'?>\n<!-- a --><svg/>",
+            "SVG",
+        ),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript"),
+    ];
+    for (content, name) in named {
+        let error = probe(content, &Limits::default()).unwrap_err();
+        assert_eq!(error, ImageError::UnsupportedFormat { name });
+        assert_eq!(error.code(), "unsupported");
+        assert!(error.to_string().starts_with(name), "{error}");
+    }
+    assert_eq!(code(b"\0\0\0\x18ftypisom\0\0\0\0mp42avc1"), "not_an_image");
+    assert_eq!(code(b"<html>not a drawing</html>"), "not_an_image");
+}
+
+#[test]
 fn limits_are_checked_before_decoding() {
     let png = encoded(ImageFormat::Png);
     let small_file = Limits {

@@ -8,6 +8,8 @@ mod list;
 mod source;
 mod table;
 
+use std::time::Duration;
+
 use shoal_config::ImageSettings;
 use shoal_images::probe::Limits;
 
@@ -16,6 +18,8 @@ pub fn image_limits(settings: &ImageSettings) -> Limits {
     Limits {
         max_file_bytes: settings.max_file_bytes.0,
         max_pixels: settings.max_pixels,
+        max_alloc: settings.max_alloc.0,
+        max_time: Duration::from_secs(settings.max_seconds),
     }
 }
 

@@ -1,0 +1,185 @@
+//! TIFF: the first page.
+//!
+//! The crate `tiff` unpacks strips and tiles; what their samples mean (palette, inverted gray, CMYK,
+//! YCbCr, alpha) is decided here. It is shown a header that claims plain samples, so that it hands
+//! them out as they are stored, whatever they mean.
+
+mod page;
+mod samples;
+
+use image::{DynamicImage, ImageBuffer};
+use tiff::decoder::{Decoder, TiffCodingUnit};
+use tiff::{ColorType, TiffError};
+
+use super::budget::{Deadline, TimedReader, check_memory};
+use super::{UNPACKING_BYTES, damaged};
+use crate::error::ImageError;
+use crate::probe::{Format, ImageInfo, Limits};
+use page::{Depth, Page, Unit};
+use samples::{Converter, Sample};
+
+/// Decodes the first page. Up to 8 bits become 8, integers of 32 bits become 16 by rounding
+/// `v / 65537`, and floating point of any width becomes 32 bits.
+pub(super) fn decode(
+    content: &[u8],
+    info: &ImageInfo,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<DynamicImage, ImageError> {
+    let page = Page::read(content, info)?;
+    let (width, height) = (info.width, info.height);
+    let image = match (page.depth, page.channels()) {
+        (Depth::Bits(_), 1) => {
+            let samples = read::<u8>(content, &page, limits, deadline)?;
+            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma8)
+        }
+        (Depth::Bits(_), 2) => {
+            let samples = read::<u8>(content, &page, limits, deadline)?;
+            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA8)
+        }
+        (Depth::Bits(_), 3) => {
+            let samples = read::<u8>(content, &page, limits, deadline)?;
+            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb8)
+        }
+        (Depth::Bits(_), _) => {
+            let samples = read::<u8>(content, &page, limits, deadline)?;
+            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba8)
+        }
+        (Depth::Int16 | Depth::Int32, 1) => {
+            let samples = read::<u16>(content, &page, limits, deadline)?;
+            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma16)
+        }
+        (Depth::Int16 | Depth::Int32, 2) => {
+            let samples = read::<u16>(content, &page, limits, deadline)?;
+            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA16)
+        }
+        (Depth::Int16 | Depth::Int32, 3) => {
+            let samples = read::<u16>(content, &page, limits, deadline)?;
+            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb16)
+        }
+        (Depth::Int16 | Depth::Int32, _) => {
+            let samples = read::<u16>(content, &page, limits, deadline)?;
+            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba16)
+        }
+        (Depth::Float(_), 1 | 3) => {
+            let samples = read::<f32>(content, &page, limits, deadline)?;
+            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb32F)
+        }
+        (Depth::Float(_), _) => {
+            let samples = read::<f32>(content, &page, limits, deadline)?;
+            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba32F)
+        }
+    };
+    image.ok_or_else(|| damaged(Format::Tiff, "its pixels are not all there"))
+}
+
+/// All samples of the picture, pixel by pixel, row by row.
+fn read<S: Sample>(
+    content: &[u8],
+    page: &Page<'_>,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Vec<S>, ImageError> {
+    let channels = match page.depth {
+        // There is no picture type of one or two floating-point channels.
+        Depth::Float(_) => 3 + usize::from(page.alpha.is_some()),
+        _ => page.channels(),
+    };
+    let total = page.width * page.height * channels;
+    let unit_bytes = page.unit_bytes();
+    check_memory(
+        ((total * size_of::<S>()) as u64)
+            .saturating_add(unit_bytes.saturating_mul(2))
+            .saturating_add(UNPACKING_BYTES),
+        limits,
+    )?;
+    page.check_data(content, limits)?;
+
+    let mut decoder = open(content, page, deadline)?;
+    let mut picture = vec![S::default(); total];
+    let mut packed = Vec::new();
+    let mut converter = Converter::<S>::new(page, channels);
+    for index in 0..page.units() {
+        deadline.check()?;
+        let unit = page.unit(index);
+        let coding_unit = TiffCodingUnit(index as u32);
+        let layout = decoder
+            .image_coding_unit_layout(coding_unit)
+            .map_err(refusal)?;
+        packed.resize(layout.complete_len, 0);
+        decoder
+            .read_coding_unit_bytes(coding_unit, &mut packed)
+            .map_err(refusal)?;
+        place(&packed, &unit, page, &mut converter, &mut picture);
+    }
+    Ok(picture)
+}
+
+/// Converts the rows of a strip or tile and puts them where they belong.
+fn place<S: Sample>(
+    packed: &[u8],
+    unit: &Unit,
+    page: &Page<'_>,
+    converter: &mut Converter<'_, S>,
+    picture: &mut [S],
+) {
+    let channels = converter.channels();
+    let row_bytes = page.packed_row_bytes();
+    let plane_bytes = row_bytes * page.packed_rows(unit);
+    let target_rows = picture
+        .chunks_exact_mut(page.width * channels)
+        .skip(unit.y)
+        .take(unit.height);
+    for (y, target) in target_rows.enumerate() {
+        let planes = packed.chunks_exact(plane_bytes);
+        let rows = planes.filter_map(|plane| plane.get(y * row_bytes..(y + 1) * row_bytes));
+        let target = &mut target[unit.x * channels..(unit.x + unit.width) * channels];
+        converter.convert_row(rows, target);
+    }
+}
+
+/// A decoder that sees plain samples, and sees them in the sizes that were checked.
+fn open<'a>(
+    content: &'a [u8],
+    page: &Page<'_>,
+    deadline: Deadline,
+) -> Result<Decoder<TimedReader<'a>>, ImageError> {
+    let reader = TimedReader::with_patches(content, deadline, page.patches());
+    let mut limits = tiff::decoder::Limits::unlimited();
+    limits.ifd_value_size = content.len();
+    let mut decoder = Decoder::new(reader).map_err(refusal)?.with_limits(limits);
+    let size = decoder.dimensions().map_err(refusal)?;
+    let color = decoder.colortype().map_err(refusal)?;
+    let bit_depth = page.bits;
+    let expected = match page.samples {
+        1 => ColorType::Gray(bit_depth),
+        samples => ColorType::Multiband {
+            bit_depth,
+            num_samples: samples as u16,
+        },
+    };
+    let (across, down) = decoder.chunk_dimensions();
+    let (width, height) = page.padded_size();
+    let same = size == (width as u32, height as u32)
+        && color == expected
+        && (across as usize, down as usize) == (page.unit_width, page.unit_height);
+    if !same {
+        return Err(damaged(Format::Tiff, "its directory contradicts itself"));
+    }
+    Ok(decoder)
+}
+
+fn refusal(error: TiffError) -> ImageError {
+    let format = Format::Tiff;
+    let detail = error.to_string();
+    match error {
+        TiffError::UnsupportedError(_) => ImageError::Unsupported { format, detail },
+        TiffError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            ImageError::Truncated {
+                format,
+                missing: "a strip or tile holds too few pixels",
+            }
+        }
+        _ => ImageError::Damaged { format, detail },
+    }
+}
