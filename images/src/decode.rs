@@ -30,7 +30,8 @@ use crate::convert::{Mode, WHITE, convert};
 use crate::error::ImageError;
 use crate::jpeg;
 use crate::probe::{Format, ImageInfo, Limits, probe};
-use budget::{Deadline, TimedReader, check_memory};
+pub(crate) use budget::check_memory;
+use budget::{Deadline, TimedReader};
 
 /// What unpacking takes beside pixels: buffers and code tables.
 const UNPACKING_BYTES: u64 = 256 * 1024;

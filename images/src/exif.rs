@@ -4,14 +4,24 @@ use std::fmt::{self, Write};
 
 use exif::{Field, In, Reader, Value};
 
-use crate::decode::contain_panics;
+use crate::decode::{check_memory, contain_panics};
 use crate::error::ImageError;
+use crate::probe::tiff::Directory;
 use crate::probe::{Format, Limits, exif_block, probe};
 
 /// Longest value that is kept whole, in characters; an ellipsis ends a longer one.
 pub const MAX_VALUE_CHARACTERS: usize = 1000;
 /// Most fields that are read; what cameras write has a tenth of them.
 pub const MAX_FIELDS: usize = 1000;
+
+const EXIF_DIRECTORY: u64 = 34_665;
+const GPS_DIRECTORY: u64 = 34_853;
+const INTEROPERABILITY_DIRECTORY: u64 = 40_965;
+/// How many directories in a row the reader follows.
+const MAX_DIRECTORIES: usize = 8;
+/// Memory for an entry, and for a byte of its value: each NUL ends a text with a header of its own.
+const ENTRY_BYTES: u64 = 128;
+const BYTES_PER_BYTE: u64 = 32;
 
 /// Name and value of every EXIF field of the picture itself (not of its embedded thumbnail), in the
 /// order of the file. Empty when there is no EXIF data or none that can be read.
@@ -21,13 +31,39 @@ pub const MAX_FIELDS: usize = 1000;
 /// text is unquoted, binary data is in hexadecimal.
 ///
 /// # Errors
-/// Everything [`probe`] refuses, and a panic of the EXIF reader.
+/// Everything [`probe`] refuses, more memory than `limits` allow (in which case values overlap, for
+/// what cameras write is small), and a panic of the EXIF reader.
 pub fn exif(content: &[u8], limits: &Limits) -> Result<Vec<(String, String)>, ImageError> {
     let format = probe(content, limits)?.format;
     let Some(block) = exif_block(format, content) else {
         return Ok(Vec::new());
     };
+    check_memory(memory_needed(block), limits)?;
     contain_panics(format, || Ok(read(format, block)))
+}
+
+/// Memory for a copy of the block and for all values of the directories that the reader visits. They
+/// may be visited more than once, and values may overlap, so this can be far more than the block.
+fn memory_needed(block: &[u8]) -> u64 {
+    let mut needed = block.len() as u64;
+    let mut next = Directory::first(block);
+    for _ in 0..MAX_DIRECTORIES {
+        let Some(directory) = next else {
+            break;
+        };
+        let details = directory.child(EXIF_DIRECTORY);
+        let interoperability = details.and_then(|d| d.child(INTEROPERABILITY_DIRECTORY));
+        let children = [details, directory.child(GPS_DIRECTORY), interoperability];
+        for visited in children.into_iter().flatten().chain([directory]) {
+            let values = visited.entries().map(|entry| entry.bytes as u64);
+            let values = values.fold(0, u64::saturating_add);
+            needed = needed
+                .saturating_add(ENTRY_BYTES * visited.count as u64)
+                .saturating_add(values.saturating_mul(BYTES_PER_BYTE));
+        }
+        next = directory.next();
+    }
+    needed
 }
 
 fn read(format: Format, block: &[u8]) -> Vec<(String, String)> {

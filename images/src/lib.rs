@@ -5,7 +5,7 @@
 //! and the SQL functions (`shoal-udfs`) stand on it, and it builds in seconds, for tests and fuzzing.
 //!
 //! Promises: no input makes it panic; a picture is refused before it allocates more than
-//! [`probe::Limits`] allow; results depend on the arguments alone.
+//! [`probe::Limits`] allow; results depend on the arguments alone (but for the time limit).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod color_space;

@@ -164,7 +164,8 @@ pub(crate) struct Directory<'a> {
     content: &'a [u8],
     layout: Layout,
     start: usize,
-    count: usize,
+    /// Entries.
+    pub(crate) count: usize,
 }
 
 impl<'a> Directory<'a> {
@@ -199,6 +200,18 @@ impl<'a> Directory<'a> {
         let skip = index.checked_mul(self.layout.entry_bytes)?;
         skip.checked_add(self.start)?
             .checked_add(self.layout.count_bytes)
+    }
+
+    /// The directory that the first value with this tag points to.
+    pub(crate) fn child(&self, tag: u64) -> Option<Self> {
+        let start = usize::try_from(self.first_value(tag)?).ok()?;
+        Self::at(self.content, start)
+    }
+
+    /// The directory behind this one.
+    pub(crate) fn next(&self) -> Option<Self> {
+        let start = self.next_at().filter(|start| *start != 0)?;
+        Self::at(self.content, start)
     }
 
     /// Where the next directory starts; 0 after the last.
@@ -252,6 +265,7 @@ impl<'a> Directory<'a> {
         };
         Some(Entry {
             tag,
+            bytes,
             width: if unsigned { size } else { 0 },
             count,
             values_at,
@@ -296,6 +310,8 @@ impl<'a> Directory<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) tag: u64,
+    /// All values together.
+    pub(crate) bytes: usize,
     /// Width of one value in bytes, at most 8; zero for types that are not unsigned integers.
     width: usize,
     count: usize,
