@@ -168,7 +168,7 @@ fn exif_comes_as_names_and_readable_values() {
             .1
             .as_str()
     };
-    assert_eq!(value("Make"), "Søren's Cameras");
+    assert_eq!(value("Make"), "Soren's \"Cameras\"");
     assert_eq!(value("ExposureTime"), "1/250 s");
     assert_eq!(value("FNumber"), "f/2.8");
     assert_eq!(value("PhotographicSensitivity"), "400");

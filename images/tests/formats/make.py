@@ -320,7 +320,7 @@ def bmps():
 def exif_photo():
     """A JPEG with what cameras write; formats.rs knows the values."""
     exif = Image.Exif()
-    exif[0x010F] = "Søren's Cameras"
+    exif[0x010F] = "Soren's \"Cameras\""
     exif[0x0112] = 6
     details = exif.get_ifd(0x8769)
     details[0x829A] = (1, 250)
