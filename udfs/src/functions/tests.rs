@@ -97,8 +97,8 @@ async fn every_binary_type_is_accepted_and_broken_pictures_are_null() {
              FROM pictures",
         )
         .await;
-        let whole = "{width: 40, height: 30, channels: 3, format: png, mime_type: image/png}\
-                     ,40,30,png,0,192,20,15";
+        let whole = "{width: 40, height: 30, channels: 3, format: png, mime_type: image/png, \
+                     bits_per_channel: 8, frames: 1, orientation: 1},40,30,png,0,192,20,15";
         assert_eq!(
             answers,
             [whole, ",,,,,,,", ",,,,,,,", ",,,,,,,", ",,,,,,,"],

@@ -1,12 +1,15 @@
 //! What a picture is, from its header, and what is wrong with it.
 
+use std::collections::HashSet;
+
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::Result;
 use image::DynamicImage;
+use shoal_images::exif::exif;
 use shoal_images::probe::ImageInfo;
 
 use super::call::{Function, Input, Operation, Takes};
-use super::column::{Value, int};
+use super::column::{Value, int, text_map};
 use super::failure::Failure;
 use super::picture::mode_of;
 use super::subject::Need;
@@ -23,9 +26,11 @@ pub(super) static INFO: Function = Function {
             "image_info(content)",
             "Says what a file is, from its header alone. Width and height are in pixels as stored, \
              before any EXIF orientation. Channels: 1 gray, 2 gray with alpha, 3 color, 4 color \
-             with alpha or CMYK; a palette counts as the colors it holds. A file that ends too \
-             early gives NULL.\n\nReturns STRUCT<width INT, height INT, channels INT, format \
-             STRING, mime_type STRING>.",
+             with alpha or CMYK; a palette counts as the colors it holds. Frames: pictures of an \
+             animation or pages of a TIFF. Orientation: that of EXIF, 1 to 8, where 1 is upright. A \
+             file that ends too early gives NULL.\n\nReturns STRUCT<width INT, height INT, channels \
+             INT, format STRING, mime_type STRING, bits_per_channel INT, frames INT, orientation \
+             INT>.",
             &[CONTENT],
             "image_info(content) AS info",
             &["image_width", "image_height", "image_format"],
@@ -147,6 +152,44 @@ pub(super) static ERROR: Function = Function {
     },
 };
 
+pub(super) static EXIF: Function = Function {
+    name: "image_exif",
+    takes: Takes::Encoded,
+    parameters: &[],
+    decodes: false,
+    plan: |_| Ok(Box::new(Exif)),
+    documentation: || {
+        document(
+            "image_exif(content)",
+            "The EXIF data of a file: names of the EXIF standard, such as `DateTimeOriginal`, with \
+             values as people write them, such as `1/250 s`. Empty for a picture without such \
+             data.\n\nReturns MAP<STRING, STRING>.",
+            &[CONTENT],
+            "image_exif(content) AS exif",
+            &["image_info"],
+        )
+    },
+};
+
+struct Exif;
+
+impl Operation for Exif {
+    fn output(&self) -> Field {
+        Field::new("", text_map(), true)
+    }
+
+    fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
+        let Some(file) = input.encoded() else {
+            return Ok(None);
+        };
+        let mut seen = HashSet::new();
+        let mut fields = exif(&file.content, file.limits)?;
+        // A map has each key once; what a file says twice counts as first said.
+        fields.retain(|(name, _)| seen.insert(name.clone()));
+        Ok(Some(Value::Map(fields)))
+    }
+}
+
 struct Info;
 
 impl Operation for Info {
@@ -157,6 +200,9 @@ impl Operation for Info {
             Field::new("channels", DataType::Int32, true),
             Field::new("format", DataType::Utf8, true),
             Field::new("mime_type", DataType::Utf8, true),
+            Field::new("bits_per_channel", DataType::Int32, true),
+            Field::new("frames", DataType::Int32, true),
+            Field::new("orientation", DataType::Int32, true),
         ]);
         Field::new("", DataType::Struct(fields), true)
     }
@@ -172,6 +218,9 @@ impl Operation for Info {
             int(info.channels)?,
             Value::Text(info.format.name().to_owned()),
             Value::Text(info.format.mime_type().to_owned()),
+            int(info.bits_per_channel)?,
+            int(info.frames)?,
+            int(info.orientation)?,
         ])))
     }
 }

@@ -22,13 +22,14 @@ use call::Function;
 pub(crate) use fused::{answer_udf as fused_answer_function, udf as fused_function};
 
 /// Every function of this folder, in the order of the documentation.
-static FUNCTIONS: [&Function; 24] = [
+static FUNCTIONS: [&Function; 25] = [
     &header::INFO,
     &header::WIDTH,
     &header::HEIGHT,
     &header::CHANNELS,
     &header::MODE,
     &header::FORMAT,
+    &header::EXIF,
     &header::ERROR,
     &transform::DECODE,
     &transform::RESIZE,
