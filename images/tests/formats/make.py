@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 21, 18
@@ -323,8 +324,8 @@ def exif_photo():
     exif[0x010F] = "Soren's \"Cameras\""
     exif[0x0112] = 6
     details = exif.get_ifd(0x8769)
-    details[0x829A] = (1, 250)
-    details[0x829D] = (28, 10)
+    details[0x829A] = IFDRational(1, 250)
+    details[0x829D] = IFDRational(28, 10)
     details[0x8827] = 400
     details[0x9003] = "2024:03:07 12:34:56"
     details[0x927C] = bytes(range(256)) * 20
