@@ -31,13 +31,15 @@ cp "$variants"/*.tif "$seeds/exif"
 cp "$variants"/*.gif "$seeds/gif"
 cp "$variants"/*.webp "$seeds/webp"
 cp "$variants"/*.bmp "$seeds/bmp"
-find ../examples/photos -iname '*.jp*g' -size -24k -exec cp {} "$seeds/jpeg" \;
+find ../examples/photos -iname '*.jp*g' -size -128k -exec cp {} "$seeds/jpeg" \;
 cp "$seeds"/{jpeg,png,tiff,gif,webp,bmp}/* "$seeds/probe"
 
+broken=0
 for target in "${targets[@]}"; do
     echo "== $target"
     mkdir -p "$cache/fuzz/corpus/$target"
     "$CARGO_TARGET_DIR/$triple/release/$target" "$cache/fuzz/corpus/$target" "$seeds/$target" \
         -max_total_time="$seconds" -rss_limit_mb=512 -malloc_limit_mb=48 -timeout=10 -max_len=65536 \
-        -artifact_prefix="$cache/fuzz/artifacts/$target-" -print_final_stats=1 -verbosity=0
+        -artifact_prefix="$cache/fuzz/artifacts/$target-" -print_final_stats=1 -verbosity=0 || broken=1
 done
+exit $broken

@@ -4,12 +4,16 @@ use super::reader::{bytes_at, u32_be};
 use super::{Format, ImageInfo, damaged, orientation, truncated};
 use crate::error::ImageError;
 
+/// Color type of a picture whose samples are indices into a palette.
+const INDEXED: u8 = 3;
 /// A chunk ends in a checksum of its type and body.
 const CRC_BYTES: usize = 4;
 
 pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
     let mut header = None;
     let mut transparent = false;
+    let mut indexed = false;
+    let (mut colors, mut alphas) = (0, 0);
     let mut data_seen = false;
     let mut animated = false;
     let mut frames = 0;
@@ -17,8 +21,19 @@ pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
     for chunk in chunks(content) {
         let (kind, body) = chunk?;
         match kind {
-            b"IHDR" if header.is_none() => header = Some(image_header(body)?),
-            b"tRNS" => transparent = true,
+            b"IHDR" if header.is_none() => {
+                header = Some(image_header(body)?);
+                indexed = body.get(9) == Some(&INDEXED);
+            }
+            // The decoder panics at a palette of another length than whole colors have.
+            b"PLTE" if !body.len().is_multiple_of(3) || body.len() > 3 * 256 => {
+                return Err(damaged(Format::Png, "its palette has no valid length"));
+            }
+            b"PLTE" => colors = body.len() / 3,
+            b"tRNS" => {
+                transparent = true;
+                alphas = body.len();
+            }
             b"IDAT" => data_seen = true,
             b"acTL" => animated = true,
             b"fcTL" => frames += 1,
@@ -32,6 +47,12 @@ pub(super) fn probe(content: &[u8]) -> Result<ImageInfo, ImageError> {
     let mut info = header.ok_or_else(|| damaged(Format::Png, "it has no IHDR chunk"))?;
     if !data_seen {
         return Err(damaged(Format::Png, "it has no IDAT chunk"));
+    }
+    if indexed && alphas > colors {
+        return Err(damaged(
+            Format::Png,
+            "its palette has more alpha values than colors",
+        ));
     }
     if transparent && matches!(info.channels, 1 | 3) {
         info.channels += 1;
@@ -80,7 +101,7 @@ fn image_header(body: &[u8]) -> Result<ImageInfo, ImageError> {
     let (channels, bits) = match body.get(9).ok_or_else(short)? {
         0 => (1, bits),
         2 => (3, bits),
-        3 => (3, 8),
+        &INDEXED => (3, 8),
         4 => (2, bits),
         6 => (4, bits),
         _ => return Err(damaged(Format::Png, "its color type does not exist")),

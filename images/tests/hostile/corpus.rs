@@ -103,6 +103,19 @@ fn png_samples() -> Vec<Sample> {
             png(3_999_999, 1, &zeros(16_000_000), &[]),
         ),
     ];
+    for (colors, alphas) in [(49, 0), (0, 0), (769, 0), (48, 17), (771, 0)] {
+        let header = [0, 0, 0, 4, 0, 0, 0, 5, 8, 3, 0, 0, 0];
+        let mut file = b"\x89PNG\r\n\x1A\n".to_vec();
+        file.extend(png_chunk(b"IHDR", &header));
+        file.extend(png_chunk(b"PLTE", &vec![9; colors]));
+        file.extend(png_chunk(b"tRNS", &vec![9; alphas]));
+        file.extend(png_chunk(b"IDAT", &small));
+        file.extend(png_chunk(b"IEND", b""));
+        samples.push(Sample::new(
+            format!("png palette of {colors} bytes and {alphas} alphas, beyond what is valid"),
+            file,
+        ));
+    }
     let mut many = Vec::new();
     for _ in 0..20_000 {
         many.push(png_chunk(b"tEXt", b"key\0value"));
