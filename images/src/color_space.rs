@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
-use image::{DynamicImage, Rgb32FImage, RgbImage};
+use image::{DynamicImage, Rgb32FImage};
 
 use crate::convert::{Mode, convert};
 
@@ -62,15 +62,32 @@ pub fn to_color_space(image: DynamicImage, space: ColorSpace, background: [u8; 3
     let floats = |image| convert(image, Mode::Rgb32F, background).into_rgb32f();
     match space {
         ColorSpace::Hsv => DynamicImage::ImageRgb32F(map(floats(image), hsv)),
-        ColorSpace::Lab => DynamicImage::ImageRgb32F(map(floats(image), lab)),
+        ColorSpace::Lab if has_eight_bits(&image) => {
+            let rgb = convert(image, Mode::Rgb, background).into_rgb8();
+            let table: &[f32; 256] = &LINEAR;
+            let samples = rgb.pixels().flat_map(|pixel| {
+                let linear = pixel.0.map(|value| table[usize::from(value)]);
+                lab_of_linear(linear)
+            });
+            let lab = Rgb32FImage::from_raw(rgb.width(), rgb.height(), samples.collect());
+            DynamicImage::ImageRgb32F(lab.unwrap_or_default())
+        }
+        ColorSpace::Lab => {
+            let lab = |rgb: [f32; 3]| lab_of_linear(rgb.map(intensity));
+            DynamicImage::ImageRgb32F(map(floats(image), lab))
+        }
         ColorSpace::YCbCr => {
-            let mut rgb: RgbImage = convert(image, Mode::Rgb, background).into_rgb8();
+            let mut rgb = convert(image, Mode::Rgb, background).into_rgb8();
             for pixel in rgb.pixels_mut() {
                 pixel.0 = ycbcr(pixel.0);
             }
             DynamicImage::ImageRgb8(rgb)
         }
     }
+}
+
+fn has_eight_bits(image: &DynamicImage) -> bool {
+    image.color().bytes_per_pixel() == image.color().channel_count()
 }
 
 fn map(mut image: Rgb32FImage, change: fn([f32; 3]) -> [f32; 3]) -> Rgb32FImage {
@@ -93,7 +110,9 @@ fn hsv([r, g, b]: [f32; 3]) -> [f32; 3] {
     } else {
         (g - b) / range
     };
-    [(sixths / 6.0).rem_euclid(1.0), range / value, value]
+    let turns = sixths / 6.0;
+    let hue = if turns < 0.0 { turns + 1.0 } else { turns };
+    [hue, range / value, value]
 }
 
 /// From sRGB to CIE XYZ, by rows; the reference white of D65 is divided out.
@@ -103,14 +122,9 @@ const XYZ: [[f32; 3]; 3] = [
     [0.019334 / 1.08883, 0.119193 / 1.08883, 0.950227 / 1.08883],
 ];
 
-fn lab(rgb: [f32; 3]) -> [f32; 3] {
-    let linear = rgb.map(linear);
-    let [x, y, z] = XYZ.map(|row| {
-        let share: f32 = row
-            .iter()
-            .zip(linear)
-            .map(|(factor, value)| factor * value)
-            .sum();
+fn lab_of_linear(rgb: [f32; 3]) -> [f32; 3] {
+    let [x, y, z] = XYZ.map(|[r, g, b]| {
+        let share = r * rgb[0] + g * rgb[1] + b * rgb[2];
         if share > 0.008856 {
             share.cbrt()
         } else {
@@ -120,18 +134,11 @@ fn lab(rgb: [f32; 3]) -> [f32; 3] {
     [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
 }
 
-/// Intensity of light of an sRGB value; for those of eight bits from a table.
-fn linear(value: f32) -> f32 {
-    static EIGHT_BIT: LazyLock<[f32; 256]> =
-        LazyLock::new(|| std::array::from_fn(|value| intensity(value as f32 / 255.0)));
-    let nearest = (value * 255.0).round();
-    if nearest / 255.0 == value && (0.0..=255.0).contains(&nearest) {
-        EIGHT_BIT[usize::from(nearest as u8)]
-    } else {
-        intensity(value)
-    }
-}
+/// Intensity of light of each eight-bit sRGB value.
+static LINEAR: LazyLock<[f32; 256]> =
+    LazyLock::new(|| std::array::from_fn(|value| intensity(value as f32 / 255.0)));
 
+/// Intensity of light of an sRGB value.
 fn intensity(value: f32) -> f32 {
     if value > 0.04045 {
         ((value + 0.055) / 1.055).powf(2.4)
@@ -144,7 +151,7 @@ fn ycbcr(rgb: [u8; 3]) -> [u8; 3] {
     let [r, g, b] = rgb.map(f32::from);
     [
         0.299 * r + 0.587 * g + 0.114 * b,
-        128.0 - 0.168_735_89 * r - 0.331_264_11 * g + 0.5 * b,
+        128.0 - 0.168_735_89 * r - 0.331_264_1 * g + 0.5 * b,
         128.0 + 0.5 * r - 0.418_687_59 * g - 0.081_312_41 * b,
     ]
     .map(|value| value.round() as u8)
@@ -152,6 +159,8 @@ fn ycbcr(rgb: [u8; 3]) -> [u8; 3] {
 
 #[cfg(test)]
 mod tests {
+    use image::RgbImage;
+
     use super::*;
     use crate::convert::WHITE;
 
@@ -173,12 +182,12 @@ mod tests {
         [0.661591, 0.985, 0.784314],
     ];
     const LAB: [[f32; 3]; 6] = [
-        [43.563032, 64.057043, 28.472346],
-        [86.991854, -74.931618, 44.722170],
+        [43.5630, 64.0570, 28.4723],
+        [86.9918, -74.9316, 44.7221],
         [0.0, 0.0, 0.0],
-        [100.0, -0.002455, 0.004653],
-        [32.747509, -0.001032, 0.001956],
-        [24.899446, 64.048857, -88.685188],
+        [100.0, -0.0024, 0.0046],
+        [32.7475, -0.0010, 0.0019],
+        [24.8994, 64.0488, -88.6851],
     ];
     const YCBCR: [[u8; 3]; 6] = [
         [84, 114, 210],

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use image::codecs::png::PngEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{DynamicImage, ImageEncoder};
-use jpeg_encoder::SamplingFactor;
+use jpeg_encoder::{ChromaSubsamplingMethod, SamplingFactor};
 use tiff::encoder::colortype::{self, ColorType};
 use tiff::encoder::compression::DeflateLevel;
 use tiff::encoder::{Compression, TiffEncoder, TiffValue};
@@ -156,6 +156,7 @@ fn jpeg(image: &DynamicImage, quality: u8) -> Result<Vec<u8>, String> {
     let mut encoded = Vec::new();
     let mut encoder = jpeg_encoder::Encoder::new(&mut encoded, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
     encoder
         .encode(pixels, width, height, color)
         .map_err(|error| error.to_string())?;

@@ -10,7 +10,7 @@ use image::GrayImage;
 pub const BINS: usize = 10;
 const IRREGULAR: u8 = 9;
 /// The cosine of 45 degrees, rounded as scikit-image rounds coordinates.
-const DIAGONAL: f64 = 0.70711;
+const DIAGONAL: f64 = 70_711.0 / 100_000.0;
 
 /// How often each pattern occurs in `gray`, with sum 1; `None` without pixels.
 pub fn lbp(gray: &GrayImage) -> Option<[f32; BINS]> {

@@ -1,8 +1,10 @@
 //! Resizing, with SIMD where the processor has it.
 //!
-//! Filters have a support that grows with the reduction, as in Pillow; 8-bit results differ from
-//! Pillow's by at most 1, because weights have fewer bits. Colors are weighted by their alpha.
-//! Buffers are kept per thread, so that many pictures in a row allocate only their results.
+//! Filters have a support that grows with the reduction, as in Pillow. Of 8-bit photographs a
+//! bilinear result differs from Pillow's by at most 1 (2 where a part is cut off), because weights
+//! have fewer bits; nearest and box may choose the other neighbor where two are equally near; and
+//! bicubic and Lanczos clamp overshoots after another axis first. Colors are weighted by their
+//! alpha. Buffers are kept per thread, so that many pictures in a row allocate only their results.
 
 use std::cell::RefCell;
 use std::fmt;
