@@ -28,6 +28,9 @@ pub struct DominantColor {
 /// At most `count` colors of `image`, the most common first; fewer when the picture has fewer, none
 /// without pixels. `count` is bounded by [`MAX_COLORS`].
 pub fn dominant_colors(image: &RgbImage, count: usize) -> Vec<DominantColor> {
+    if count == 0 {
+        return Vec::new();
+    }
     let (width, height) = fit_within(image.width(), image.height(), SIDE, SIDE);
     let points = if image.width() <= width && image.height() <= height {
         Points::of(image)

@@ -198,6 +198,9 @@ fn run(source: &ImageRef<'_>, width: u32, height: u32, options: &ResizeOptions) 
     thread_local! {
         static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
     }
+    if [source.width(), source.height(), width, height].contains(&0) {
+        return None;
+    }
     let mut target = Image::new(width, height, source.pixel_type());
     RESIZER.with_borrow_mut(|resizer| {
         let done = resizer.resize(source, &mut target, options);
@@ -293,6 +296,8 @@ mod tests {
             let scaled = resize_to(&image, 20, 20, Filter::Triangle, fit).unwrap();
             assert_eq!((scaled.width(), scaled.height()), size);
             assert_eq!(resize_to(&image, 0, 20, Filter::Triangle, fit), None);
+            let empty = DynamicImage::new_rgb8(0, 7);
+            assert_eq!(resize_to(&empty, 20, 20, Filter::Triangle, fit), None);
         }
     }
 
