@@ -133,7 +133,9 @@ fn only_a_jpeg_with_pixels_to_spare_comes_reduced() {
         let decoded = decode_at_least(&content, &Limits::default(), side).unwrap();
         (decoded.image.width(), decoded.image.height())
     };
-    assert_eq!(size(ImageFormat::Jpeg, 10), (20, 10));
-    assert_eq!(size(ImageFormat::Jpeg, 11), (80, 40));
+    assert_eq!(size(ImageFormat::Jpeg, 5), (10, 5));
+    assert_eq!(size(ImageFormat::Jpeg, 6), (20, 10));
+    assert_eq!(size(ImageFormat::Jpeg, 20), (40, 20));
+    assert_eq!(size(ImageFormat::Jpeg, 21), (80, 40));
     assert_eq!(size(ImageFormat::Png, 10), (80, 40));
 }

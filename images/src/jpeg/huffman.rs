@@ -1,40 +1,60 @@
-//! Huffman codes and the bits of an entropy-coded segment (ITU-T T.81, annex F.2.2).
+//! Huffman codes (ITU-T T.81, annexes C and F.2.2).
 
-/// Codes that, with the value behind them, fit into this many bits take one table lookup.
+use super::bits::BitReader;
+
+/// Codes of up to this many bits take one table lookup.
 const LOOKUP_BITS: u32 = 11;
 const LONGEST: usize = 16;
+const SKIP_BITS: u32 = 12;
 
-/// What one step of decoding found: a run of zeros, then a value. One word, because three loads from
-/// the lookup table where one does would be a third of the time.
+/// A code and what it stands for: the size of the value behind it and how far to go on. One word, so
+/// that one load gets all.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Step(u32);
 
 impl Step {
-    fn new(value: i32, run: u8, bits: u32) -> Self {
-        Self((value as u32) << 16 | u32::from(run) << 8 | bits)
+    /// The advance of the code that ends a block: beyond the end from any place.
+    pub(super) const END: usize = 128;
+
+    fn new(symbol: u8, code_bits: u32) -> Self {
+        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        let advance = match (run, size) {
+            (0..=14, 0) => Self::END as u32,
+            (run, _) => run + 1,
+        };
+        Self(run << 24 | advance << 16 | size << 8 | (code_bits + size))
     }
 
-    /// The value behind the code; 0 where the code has none.
+    /// Bits of the code and of the value behind it; 0 in the table means a longer code.
     #[inline(always)]
-    pub(super) fn value(self) -> i32 {
-        self.0 as i32 >> 16
-    }
-
-    /// Zeros before it. For the constant coefficient, meaningless.
-    #[inline(always)]
-    pub(super) fn run(self) -> u8 {
-        (self.0 >> 8) as u8
-    }
-
-    /// Code and value together, in bits; 0 in the table means that the step does not fit.
-    #[inline(always)]
-    fn bits(self) -> u32 {
+    pub(super) fn bits(self) -> u32 {
         self.0 & 0xFF
     }
-}
 
-/// A run no other code has: the rest of the block is zero.
-pub(super) const END_OF_BLOCK: u8 = 64;
+    /// Bits of the value.
+    #[inline(always)]
+    pub(super) fn size(self) -> u32 {
+        (self.0 >> 8) & 0xFF
+    }
+
+    /// Places from this coefficient's predecessor to it: zeros between them plus one.
+    #[inline(always)]
+    pub(super) fn advance(self) -> usize {
+        (self.0 >> 16 & 0xFF) as usize
+    }
+
+    /// Whether all the rest of the block is zero.
+    #[inline(always)]
+    pub(super) fn is_end(self) -> bool {
+        self.advance() == Self::END
+    }
+
+    /// The upper half of the symbol, whatever it means.
+    #[inline(always)]
+    pub(super) fn run(self) -> u32 {
+        self.0 >> 24
+    }
+}
 
 /// A canonical Huffman code.
 pub(super) struct HuffmanTable {
@@ -65,7 +85,10 @@ impl HuffmanTable {
                 if code >> length != 0 {
                     return None;
                 }
-                table.fill_lookup(code, length, symbol);
+                if let Some(spare) = LOOKUP_BITS.checked_sub(length) {
+                    let first = (code << spare) as usize;
+                    table.lookup[first..first + (1 << spare)].fill(Step::new(symbol, length));
+                }
                 code += 1;
             }
             table.ends[length as usize] = code << (LONGEST as u32 - length);
@@ -75,184 +98,98 @@ impl HuffmanTable {
         Some(table)
     }
 
-    /// Notes what to do for all lookup bits that start with `code` and hold the whole value.
-    fn fill_lookup(&mut self, code: u32, length: u32, symbol: u8) {
-        let size = u32::from(symbol & 15);
-        let Some(spare) = LOOKUP_BITS.checked_sub(length + size) else {
-            return;
-        };
-        for raw in 0..1_u32 << size {
-            let first = (((code << size) | raw) << spare) as usize;
-            let value = extend(raw as i32, size);
-            let step = Step::new(value, run_of(symbol), length + size);
-            self.lookup[first..first + (1 << spare)].fill(step);
-        }
+    /// The code that `next` starts with, if it is a short one.
+    #[inline(always)]
+    pub(super) fn short(&self, next: u64) -> Step {
+        self.lookup[(next >> (64 - LOOKUP_BITS)) as usize]
     }
 
-    /// Symbol and length of the code that starts the 16 bits `next`.
-    fn symbol(&self, next: u32) -> Option<(u8, u32)> {
+    /// The code that `next` starts with; `None` when there is no such code.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn any(&self, next: u64) -> Option<Step> {
+        let next = (next >> 48) as u32;
         let length = (1..=LONGEST).find(|n| next < self.ends[*n])?;
         let code = (next >> (LONGEST - length)) as i32;
         let index = usize::try_from(code + self.offsets[length]).ok()?;
-        Some((*self.symbols.get(index)?, length as u32))
+        Some(Step::new(*self.symbols.get(index)?, length as u32))
     }
 }
 
-fn run_of(symbol: u8) -> u8 {
-    match symbol {
-        // Sixteen zeros are fifteen and one more value, which is zero.
-        0xF0 => 15,
-        symbol if symbol & 15 == 0 => END_OF_BLOCK,
-        symbol => symbol >> 4,
-    }
+/// For stepping over the coefficients of a block without looking at them: by the next bits, as many
+/// whole codes as begin in them.
+pub(super) struct SkipTable<'a> {
+    codes: &'a HuffmanTable,
+    lookup: Box<[Skip; 1 << SKIP_BITS]>,
 }
 
-/// The signed value of `size` bits: the lower half of the range is negative.
-fn extend(raw: i32, size: u32) -> i32 {
-    if raw < 1 << size >> 1 {
-        raw - (1 << size) + 1
-    } else {
-        raw
-    }
+/// Some codes with the values behind them: bits, places, and whether they end the block.
+#[derive(Clone, Copy, Default)]
+struct Skip {
+    bits: u8,
+    places: u8,
+    ends: bool,
 }
 
-/// Reads bits from the highest down, drops stuffed zeros, and stops at a marker, after which it
-/// gives zeros.
-///
-/// It is small and copied freely: a loop that holds its own copy keeps it in registers.
-#[derive(Clone, Copy)]
-pub(super) struct BitReader<'a> {
-    data: &'a [u8],
-    position: usize,
-    /// The next bits, left-aligned.
-    buffer: u64,
-    /// How many bits of `buffer` are valid.
-    valid: u32,
-    /// How many of them were made up after the end.
-    padding: u32,
-}
-
-impl<'a> BitReader<'a> {
-    pub(super) fn new(data: &'a [u8]) -> Self {
-        Self {
-            data,
-            position: 0,
-            buffer: 0,
-            valid: 0,
-            padding: 0,
+impl<'a> SkipTable<'a> {
+    pub(super) fn new(codes: &'a HuffmanTable) -> Self {
+        let skip_from = |next: usize| {
+            let next = (next as u64) << (64 - SKIP_BITS);
+            let mut skip = Skip::default();
+            while u32::from(skip.bits) < SKIP_BITS && !skip.ends {
+                let step = codes.short(next << skip.bits);
+                let code_bits = step.bits() - step.size();
+                // A code must be here in full, the value behind it need not be.
+                if step.bits() == 0 || u32::from(skip.bits) + code_bits > SKIP_BITS {
+                    break;
+                }
+                skip.bits += step.bits() as u8;
+                skip.ends = step.is_end();
+                if !skip.ends {
+                    skip.places += step.advance() as u8;
+                }
+            }
+            skip
+        };
+        let mut lookup = Box::new([Skip::default(); 1 << SKIP_BITS]);
+        for (next, skip) in lookup.iter_mut().enumerate() {
+            *skip = skip_from(next);
         }
+        Self { codes, lookup }
     }
 
-    /// The next code of `table` with the value behind it, as almost all are: short, and without a
-    /// stuffed zero or the end near. `None` leaves it to [`Self::any_step`].
-    #[inline(always)]
-    pub(super) fn short_step(&mut self, table: &HuffmanTable) -> Option<Step> {
-        // The longest code and value have 16 + 15 bits.
-        if self.valid < 32 && !self.refill_word() {
-            return None;
-        }
-        let step = table.lookup[(self.buffer >> (64 - LOOKUP_BITS)) as usize];
-        if step.bits() == 0 {
-            return None;
-        }
-        self.consume(step.bits());
-        Some(step)
-    }
-
-    /// The next code of `table` with the value behind it, and the reader after it; `None` when there
-    /// is no such code.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn any_step(mut self, table: &HuffmanTable) -> Option<(Self, Step)> {
-        if self.valid < 32 && !self.refill_word() {
-            self.refill_bytewise();
-        }
-        let (symbol, length) = table.symbol((self.buffer >> 48) as u32)?;
-        self.consume(length);
-        let size = u32::from(symbol & 15);
-        // Two shifts, because there is no shift by all 64 bits.
-        let raw = (self.buffer >> 1 >> (63 - size)) as i32;
-        self.consume(size);
-        let step = Step::new(extend(raw, size), run_of(symbol), length + size);
-        Some((self, step))
-    }
-
+    /// Steps over all coefficients but the constant; `None` if the block is not sound.
     #[inline]
-    fn consume(&mut self, bits: u32) {
-        self.buffer <<= bits;
-        self.valid -= bits;
-    }
-
-    /// Fills the buffer to at least 56 bits; `false` if the next eight bytes hold 0xFF or the end.
-    #[inline(always)]
-    fn refill_word(&mut self) -> bool {
-        let Some(bytes) = self.data.get(self.position..).and_then(<[u8]>::first_chunk) else {
-            return false;
-        };
-        let word = u64::from_be_bytes(*bytes);
-        if holds_ff(word) {
-            return false;
-        }
-        let bytes = (63 - self.valid) / 8;
-        self.buffer |= word >> self.valid;
-        self.position += bytes as usize;
-        self.valid += bytes * 8;
-        // Bits beyond the last whole byte come again with the next refill.
-        self.buffer &= u64::MAX << (64 - self.valid);
-        true
-    }
-
-    /// Fills the buffer to at least 56 bits.
-    fn refill_bytewise(&mut self) {
-        while self.valid <= 56 {
-            let byte = match self.data.get(self.position..) {
-                Some([0xFF, 0x00, ..]) => {
-                    self.position += 2;
-                    0xFF
+    pub(super) fn skip_block(&self, bits: &mut BitReader<'_>) -> Option<()> {
+        let mut reader = *bits;
+        let mut place = 1;
+        'block: loop {
+            reader.refill();
+            // Two times at most 12 bits and a value of 15.
+            for _ in 0..2 {
+                let skip = self.lookup[(reader.next() >> (64 - SKIP_BITS)) as usize];
+                let after = place + usize::from(skip.places);
+                // No code begins at place 64: beyond it is the next block.
+                if skip.bits == 0 || after >= 64 {
+                    break 'block;
                 }
-                Some([byte, ..]) if *byte != 0xFF => {
-                    self.position += 1;
-                    *byte
+                reader.consume(u32::from(skip.bits));
+                place = after;
+                if skip.ends {
+                    *bits = reader;
+                    return Some(());
                 }
-                _ => {
-                    self.padding = self.padding.saturating_add(8);
-                    0
-                }
-            };
-            self.buffer |= u64::from(byte) << (56 - self.valid);
-            self.valid += 8;
+            }
         }
-    }
-
-    /// True while no bit was read that the data did not have.
-    pub(super) fn is_sound(&self) -> bool {
-        self.padding <= self.valid
-    }
-
-    /// Steps over the restart marker that must come next.
-    pub(super) fn restart(&mut self) -> Option<()> {
-        // The bits before a marker end with its byte, so reading has stopped right in front of it.
-        let at_marker = matches!(
-            self.data.get(self.position..),
-            Some([0xFF, 0xD0..=0xD7, ..])
-        );
-        if !self.is_sound() || !at_marker {
-            return None;
+        while place < 64 {
+            reader.refill();
+            let step = reader.step(self.codes)?;
+            if step.is_end() {
+                break;
+            }
+            place += step.advance();
         }
-        *self = Self {
-            position: self.position + 2,
-            ..Self::new(self.data)
-        };
-        Some(())
+        *bits = reader;
+        (place <= 64).then_some(())
     }
-}
-
-/// True when one of the eight bytes is 0xFF.
-#[inline]
-fn holds_ff(word: u64) -> bool {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // A byte of the complement is zero exactly where the word has 0xFF.
-    let complement = !word;
-    complement.wrapping_sub(LOW) & !complement & HIGH != 0
 }

@@ -1,247 +1,214 @@
-//! Baseline JPEG at a quarter of its size, for a fraction of the work of a full decode.
+//! JPEG, at full size or at a half, a quarter or an eighth of it.
 //!
-//! Each 8 x 8 block of coefficients becomes 2 x 2 pixels: the averages of its four quadrants. Over
-//! half a block the even cosines average to nothing, so an output pixel is the constant coefficient
-//! plus or minus three sums (over the odd columns, the odd rows, and both), and a coefficient is
-//! used up the moment it is read: no inverse transform, no full-size planes. What remains is the
-//! Huffman decoding, which nobody can skip.
+//! At full size, `zune-jpeg` decodes. The reduced sizes are decoded here, for a fraction of the work:
+//! each 8 x 8 block of coefficients becomes 4 x 4, 2 x 2 or 1 pixel, and a pixel is the average of
+//! those it stands for. A coefficient adds its share to the block's averages as soon as it is read;
+//! there is no inverse transform and no full-size plane. Components of lower resolution are reduced
+//! less, so that all samples coincide with pixels. What remains is the Huffman decoding, which nobody
+//! can skip; in a progressive file, at least the scans of whatever a single average does not need.
 //!
-//! Everything unusual (progressive, 12 bits, CMYK, separate scans) and everything broken is left to
-//! the full decoder: the answer is then `None`, never an error.
+//! Error bound: against the averages of the fully decoded picture, the mean absolute error per channel
+//! is below 1 of 255 at every size, for every sampling, sequential and progressive (measured on 40
+//! photographs: 0.24 to 0.63). A single value differs by at most 3 in gray pictures. In color it may
+//! differ more (seen: up to 26) at sharp edges between colors whose chroma is subsampled, because
+//! the full decoder interpolates chroma across such edges and averages do not; without subsampling, by
+//! at most 16. The tests pin these.
+//!
+//! Geometry: a pixel at (x, y) covers the square at (f x, f y), f being the factor. Sides are
+//! divided by it and rounded to the nearest, so no edge is off by more than half a reduced pixel; the last
+//! pixels of a row or column may average in what the encoder padded the picture with.
+//!
+//! Everything unusual (CMYK, odd sampling, data beyond the scan's end) and everything broken is left
+//! to the full decoder, which also decides what is an error. One thing a reduced picture cannot
+//! tell: at an eighth, damage in the detail scans of a progressive file, which are not read.
 
-mod header;
+mod baseline;
+mod bits;
+mod block;
+mod color;
+mod frame;
+mod full;
 mod huffman;
+mod outline;
+mod progressive;
+mod scan;
+mod segments;
 
-use std::f64::consts::PI;
-
+use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
 
-use header::{Header, ZIGZAG};
-use huffman::{BitReader, END_OF_BLOCK, HuffmanTable, Step};
+use bits::{EntropyCoded, scan_bytes};
+use block::Plane;
+use frame::{Frame, Scan};
+use outline::{MAX_SCANS, outline};
+use progressive::Coefficients;
+use segments::{END_OF_IMAGE, Segments, Tables};
+
+use crate::error::ImageError;
+
+/// Decodes `content`, a picture of `width` x `height`, as 8-bit gray or RGB, at the smallest size
+/// whose sides both have at least `side` pixels, or else at full size; and how it is to be turned.
+///
+/// # Errors
+/// A kind of JPEG that is not decoded, and pixels that cannot be decoded or are not all there.
+pub(crate) fn decode(
+    content: &[u8],
+    (width, height): (u32, u32),
+    side: u32,
+) -> Result<(DynamicImage, Orientation), ImageError> {
+    let outline = outline(content, (width, height))?;
+    let shorter = width.min(height);
+    let reduction = Reduction::ALL
+        .into_iter()
+        .find(|reduction| reduction.of(shorter) >= side);
+    let image = match reduction.and_then(|reduction| decode_reduced(content, reduction)) {
+        Some(image) => image,
+        None => full::decode(content, &outline)?,
+    };
+    Ok((image, outline.orientation))
+}
 
 /// By how much each side shrinks.
-pub(crate) const REDUCTION: u32 = 4;
-
-/// Pixels per side that a block gives.
-const BLOCK_SIDE: usize = 2;
-
-/// Decodes `content` at a quarter of its width and height, rounded down, as 8-bit gray or RGB;
-/// `None` when this decoder does not apply.
-pub(crate) fn decode_quarter(content: &[u8]) -> Option<DynamicImage> {
-    let header = Header::read(content)?;
-    let planes = read_planes(&header, content.get(header.scan_at..)?)?;
-    let width = header.width / REDUCTION as usize;
-    let height = header.height / REDUCTION as usize;
-    if width == 0 || height == 0 {
-        return None;
-    }
-    if let [gray] = planes.as_slice() {
-        let rows = gray.pixels.chunks_exact(gray.width).take(height);
-        let pixels = rows.flat_map(|row| &row[..width]).copied().collect();
-        let image = GrayImage::from_raw(width as u32, height as u32, pixels)?;
-        return Some(DynamicImage::ImageLuma8(image));
-    }
-    let pixels = to_rgb(&header, &planes, width, height);
-    let image = RgbImage::from_raw(width as u32, height as u32, pixels)?;
-    Some(DynamicImage::ImageRgb8(image))
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reduction {
+    Half,
+    Quarter,
+    Eighth,
 }
 
-/// One component at a quarter of its own resolution, padded to whole MCUs.
-struct Plane {
-    width: usize,
-    pixels: Vec<u8>,
-}
+impl Reduction {
+    /// From the smallest picture to the largest.
+    const ALL: [Self; 3] = [Self::Eighth, Self::Quarter, Self::Half];
 
-impl Plane {
-    /// Writes the four pixels of a block, row by row.
-    #[inline]
-    fn put(&mut self, x: usize, y: usize, [a, b, c, d]: [u8; 4]) {
-        let above = y * self.width + x;
-        self.pixels[above..above + 2].copy_from_slice(&[a, b]);
-        let below = above + self.width;
-        self.pixels[below..below + 2].copy_from_slice(&[c, d]);
-    }
-}
-
-fn read_planes(header: &Header, scan: &[u8]) -> Option<Vec<Plane>> {
-    let mut planes = Vec::new();
-    let mut blocks = Vec::new();
-    for component in &header.components {
-        let width = header.mcus_across * component.across * BLOCK_SIDE;
-        let height = header.mcus_down * component.down * BLOCK_SIDE;
-        planes.push(Plane {
-            width,
-            pixels: vec![0; width * height],
-        });
-        blocks.push(BlockReader {
-            constants: header.constant_tables[component.constant_table].as_ref()?,
-            others: header.other_tables[component.other_table].as_ref()?,
-            weights: weights(&header.quantization[component.quantization]),
-            constant: 0,
-        });
-    }
-    let mut bits = BitReader::new(scan);
-    let mut until_restart = header.restart_interval;
-    for mcu_y in 0..header.mcus_down {
-        for mcu_x in 0..header.mcus_across {
-            if header.restart_interval > 0 {
-                if until_restart == 0 {
-                    bits.restart()?;
-                    blocks.iter_mut().for_each(|block| block.constant = 0);
-                    until_restart = header.restart_interval;
-                }
-                until_restart -= 1;
-            }
-            for ((component, plane), reader) in
-                header.components.iter().zip(&mut planes).zip(&mut blocks)
-            {
-                for dy in 0..component.down {
-                    let y = (mcu_y * component.down + dy) * BLOCK_SIDE;
-                    for dx in 0..component.across {
-                        let x = (mcu_x * component.across + dx) * BLOCK_SIDE;
-                        plane.put(x, y, reader.read(&mut bits)?);
-                    }
-                }
-            }
+    /// Pixels of the full picture, per side, that become one.
+    fn factor(self) -> u32 {
+        match self {
+            Self::Half => 2,
+            Self::Quarter => 4,
+            Self::Eighth => 8,
         }
     }
-    bits.is_sound().then_some(planes)
+
+    /// What becomes of a side of `length` pixels: rounded to the nearest, halves up, at least 1.
+    fn of(self, length: u32) -> u32 {
+        ((length + self.factor() / 2) / self.factor()).max(1)
+    }
 }
 
-/// What a coefficient adds to the four sums of its block: constant, odd columns, odd rows, both.
-/// Only one of the four is not zero; keeping all makes adding free of branches.
-type Weight = [f32; 4];
-
-/// Weights by zigzag place, with room for the places that a run to the end of a block may reach.
-fn weights(quantization: &[u16; 64]) -> [Weight; 128] {
-    // Average of the normalized cosine of `frequency` over the first half of a block.
-    let average = |frequency: usize| -> f64 {
-        if frequency == 0 {
-            return 0.125_f64.sqrt();
+/// Decodes `content` reduced, as 8-bit gray or RGB; `None` when this decoder does not apply.
+fn decode_reduced(content: &[u8], reduction: Reduction) -> Option<DynamicImage> {
+    let mut segments = Segments::new(content);
+    let mut tables = Tables::default();
+    let mut data = EntropyCoded::default();
+    let mut picture: Option<Picture> = None;
+    let mut colors = ColorHints::default();
+    let mut scans = 0;
+    loop {
+        let segment = segments.next()?;
+        match segment.marker {
+            0xDB => tables.read_quantization(segment.body)?,
+            0xC4 => tables.read_huffman(segment.body)?,
+            0xDD => tables.read_restart_interval(segment.body)?,
+            0xEE if segment.body.starts_with(b"Adobe") => {
+                colors.adobe_transform = segment.body.get(11).copied();
+            }
+            0xC0..=0xC2 if picture.is_none() => {
+                let progressive = segment.marker == 0xC2;
+                picture = Some(Picture::new(Frame::read(
+                    segment.body,
+                    progressive,
+                    reduction,
+                )?));
+            }
+            0xDA => {
+                scans += 1;
+                let picture = picture.as_mut().filter(|_| scans <= MAX_SCANS)?;
+                let scan = Scan::read(segment.body, &picture.frame)?;
+                let bytes = picture.read_scan(&scan, &tables, segments.rest(), &mut data)?;
+                segments.skip(bytes);
+            }
+            END_OF_IMAGE => break,
+            // Other kinds of frame: lossless, hierarchical, arithmetic coding.
+            0xC3 | 0xC5..=0xCF => return None,
+            // Application data and comments.
+            0xE0..=0xFE => {}
+            _ => return None,
         }
-        let cosine = |x: usize| ((2 * x + 1) as f64 * frequency as f64 * PI / 16.0).cos();
-        (0..4).map(cosine).sum::<f64>() / 8.0
-    };
-    let mut weights = [Weight::default(); 128];
-    for ((weight, place), step) in weights.iter_mut().zip(ZIGZAG).zip(quantization) {
-        let (row, column) = (place / 8, place % 8);
-        let sum = (column % 2) + 2 * (row % 2);
-        weight[sum] = (average(row) * average(column) * f64::from(*step)) as f32;
     }
-    weights
+    picture?.into_image(&colors)
 }
 
-/// The next code with its value; `None` when there is no such code.
-#[inline(always)]
-fn next_step(bits: &mut BitReader<'_>, table: &HuffmanTable) -> Option<Step> {
-    if let Some(step) = bits.short_step(table) {
-        return Some(step);
+/// The picture as far as it is read.
+struct Picture {
+    frame: Frame,
+    /// Of a sequential picture, by component.
+    planes: [Option<Plane>; 3],
+    /// Of a progressive picture, by component.
+    coefficients: [Option<Coefficients>; 3],
+}
+
+impl Picture {
+    fn new(frame: Frame) -> Self {
+        Self {
+            frame,
+            planes: [const { None }; 3],
+            coefficients: [const { None }; 3],
+        }
     }
-    let (after, step) = bits.any_step(table)?;
-    *bits = after;
-    Some(step)
-}
 
-/// Reads the blocks of one component.
-struct BlockReader<'a> {
-    constants: &'a HuffmanTable,
-    others: &'a HuffmanTable,
-    weights: [Weight; 128],
-    /// The constant coefficient of the block before.
-    constant: i32,
-}
+    /// Reads the scan that `content` starts with, and returns how many bytes it takes.
+    fn read_scan(
+        &mut self,
+        scan: &Scan,
+        tables: &Tables,
+        content: &[u8],
+        data: &mut EntropyCoded,
+    ) -> Option<usize> {
+        let frame = &self.frame;
+        if !frame.progressive {
+            let bytes = data.read(content)?;
+            baseline::read_scan(frame, scan, tables, data, &mut self.planes)?;
+            return Some(bytes);
+        }
+        if progressive::is_skippable(frame, scan, &mut self.coefficients) {
+            return scan_bytes(content);
+        }
+        let bytes = data.read(content)?;
+        progressive::read_scan(frame, scan, tables, data, &mut self.coefficients)?;
+        Some(bytes)
+    }
 
-impl BlockReader<'_> {
-    /// The averages of the next block: upper left, upper right, lower left, lower right.
-    #[inline]
-    fn read(&mut self, reader: &mut BitReader<'_>) -> Option<[u8; 4]> {
-        // A copy, and sums by value: then the loop keeps all that it uses in registers.
-        let mut bits = *reader;
-        let step = next_step(&mut bits, self.constants)?;
-        self.constant = self.constant.wrapping_add(step.value());
-        let mut sums = self.weights[0].map(|weight| weight * self.constant as f32);
-        let mut place = 1;
-        while place < 64 {
-            let step = next_step(&mut bits, self.others)?;
-            place += usize::from(step.run());
-            let value = step.value() as f32;
-            let [a, b, c, d] = self.weights[place & 127];
-            let [flat, columns, rows, both] = sums;
-            sums = [
-                flat + value * a,
-                columns + value * b,
-                rows + value * c,
-                both + value * d,
-            ];
-            place += 1;
-            if place > 64 && step.run() != END_OF_BLOCK {
-                return None;
+    fn into_image(mut self, colors: &ColorHints) -> Option<DynamicImage> {
+        let frame = &self.frame;
+        if frame.progressive {
+            let parts = frame.components.iter().zip(self.coefficients);
+            for ((component, coefficients), plane) in parts.zip(&mut self.planes) {
+                *plane = Some(coefficients?.into_plane(component, frame)?);
             }
         }
-        *reader = bits;
-        let [flat, columns, rows, both] = sums;
-        // A cast to u8 clamps; 128 undoes the level shift, 0.5 rounds.
-        Some([
-            (128.5 + flat + rows + columns + both) as u8,
-            (128.5 + flat + rows - columns - both) as u8,
-            (128.5 + flat - rows + columns - both) as u8,
-            (128.5 + flat - rows - columns + both) as u8,
-        ])
-    }
-}
-
-/// Brings three planes to the luminance's resolution and, unless they are RGB already, from YCbCr.
-fn to_rgb(header: &Header, planes: &[Plane], width: usize, height: usize) -> Vec<u8> {
-    let mut pixels = vec![0; width * height * 3];
-    let mut line: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; width]);
-    for (y, target) in pixels.chunks_exact_mut(width * 3).enumerate() {
-        for ((component, plane), line) in header.components.iter().zip(planes).zip(&mut line) {
-            let row = y * component.down / header.most_down * plane.width;
-            let samples = &plane.pixels[row..];
-            match header.most_across / component.across {
-                1 => line.copy_from_slice(&samples[..width]),
-                2 => twice(samples, line),
-                repeat => {
-                    for (samples, sample) in line.chunks_mut(repeat).zip(samples) {
-                        samples.fill(*sample);
-                    }
-                }
-            }
+        let (width, height) = (frame.width as u32, frame.height as u32);
+        let [first, second, third] = self.planes;
+        if frame.components.len() == 1 {
+            let pixels = color::gray_pixels(frame, &first?);
+            return GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8);
         }
-        let [first, second, third] = &line;
-        let samples = first.iter().zip(second).zip(third);
-        for (pixel, ((a, b), c)) in target.chunks_exact_mut(3).zip(samples) {
-            pixel.copy_from_slice(&if header.is_rgb {
-                [*a, *b, *c]
-            } else {
-                ycbcr_to_rgb(*a, *b, *c)
-            });
-        }
-    }
-    pixels
-}
-
-/// Each sample two times, for as long as `line` is.
-fn twice(samples: &[u8], line: &mut [u8]) {
-    let (pairs, odd) = line.as_chunks_mut::<2>();
-    for (pair, sample) in pairs.iter_mut().zip(samples) {
-        *pair = [*sample; 2];
-    }
-    if let ([last], Some(sample)) = (odd, samples.get(pairs.len())) {
-        *last = *sample;
+        let planes = [first?, second?, third?];
+        let pixels = color::rgb_pixels(frame, &planes, colors.is_rgb(frame));
+        RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
     }
 }
 
-/// JFIF conversion in 16-bit fixed point.
-fn ycbcr_to_rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
-    let y = (i32::from(y) << 16) + (1 << 15);
-    let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
-    [
-        y + 91_881 * cr,
-        y - 22_554 * cb - 46_802 * cr,
-        y + 116_130 * cb,
-    ]
-    .map(|value| (value >> 16).clamp(0, 255) as u8)
+/// What tells whether three components are RGB or YCbCr.
+#[derive(Default)]
+struct ColorHints {
+    adobe_transform: Option<u8>,
+}
+
+impl ColorHints {
+    /// As the full decoder has it: Adobe's marker says so, or the components' names.
+    fn is_rgb(&self, frame: &Frame) -> bool {
+        self.adobe_transform == Some(0) || frame.components.iter().map(|c| c.id).eq(*b"RGB")
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,249 @@
+//! From the coefficients of a block to its few samples, each the average of the pixels it stands for.
+//!
+//! There is no inverse transform in two passes: each coefficient adds its share to all samples the
+//! moment it is read, and most coefficients are zero. `L` is the number of samples of a block.
+
+use std::f64::consts::PI;
+
+use super::bits::BitReader;
+use super::frame::Component;
+use super::huffman::{HuffmanTable, Step};
+
+/// Place in zigzag order to place in row order.
+const ZIGZAG: [usize; 64] = [
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
+    13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
+    52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+];
+
+/// What a coefficient of one adds to each of the samples, by its place in zigzag order.
+pub(super) struct Weights<const L: usize>(Box<[[f32; L]; 64]>);
+
+impl<const L: usize> Weights<L> {
+    /// For `component`, whose samples per block must be `L`.
+    fn new(component: &Component, quantization: &[u16; 64]) -> Self {
+        let across = cosines(component.samples_across);
+        let down = cosines(component.samples_down);
+        let mut weights = Box::new([[0.0; L]; 64]);
+        for ((weight, place), step) in weights.iter_mut().zip(ZIGZAG).zip(quantization) {
+            let (row, column) = (place / 8, place % 8);
+            let shares = down[row]
+                .iter()
+                .flat_map(|y| across[column].iter().map(move |x| x * y));
+            for (weight, share) in weight.iter_mut().zip(shares) {
+                *weight = (share * f64::from(*step)) as f32;
+            }
+        }
+        Self(weights)
+    }
+
+    /// The sum of nothing but the level shift.
+    const LEVEL: [f32; L] = [128.0; L];
+
+    #[inline(always)]
+    fn add(&self, sums: &mut [f32; L], place: usize, value: f32) {
+        for (sum, weight) in sums.iter_mut().zip(&self.0[place & 63]) {
+            *sum += value * weight;
+        }
+    }
+
+    /// The samples of a block whose coefficients are read from `bits`; `None` if it is not sound.
+    #[inline]
+    fn read(
+        &self,
+        bits: &mut BitReader<'_>,
+        constant: i32,
+        others: &HuffmanTable,
+    ) -> Option<[u8; L]> {
+        // A copy, and sums by value: then the loop keeps all that it uses in registers.
+        let mut reader = *bits;
+        let mut sums = Self::LEVEL;
+        self.add(&mut sums, 0, constant as f32);
+        let mut place = 0;
+        // The end of a block advances beyond it and adds nothing: one condition ends the loop.
+        'block: loop {
+            reader.refill();
+            for _ in 0..2 {
+                let (step, value) = reader.value(others)?;
+                place += step.advance();
+                self.add(&mut sums, place, value as f32);
+                if place >= 63 {
+                    break 'block;
+                }
+            }
+        }
+        *bits = reader;
+        (place == 63 || place >= Step::END).then(|| to_bytes(sums))
+    }
+
+    /// The samples of a block of known coefficients, in zigzag order.
+    #[inline]
+    fn of(&self, coefficients: &[i16; 64]) -> [u8; L] {
+        const GROUP: usize = 8;
+        let mut sums = Self::LEVEL;
+        let (groups, _) = coefficients.as_chunks::<GROUP>();
+        for (first, group) in (0..64).step_by(GROUP).zip(groups) {
+            if *group == [0; GROUP] {
+                continue;
+            }
+            for (place, value) in (first..).zip(group) {
+                self.add(&mut sums, place, f32::from(*value));
+            }
+        }
+        to_bytes(sums)
+    }
+}
+
+/// By frequency, the averages of the normalized cosine over `samples` equal parts of a block.
+fn cosines(samples: usize) -> [Vec<f64>; 8] {
+    let pixels = 8 / samples;
+    std::array::from_fn(|frequency| {
+        let scale = if frequency == 0 {
+            0.125_f64.sqrt()
+        } else {
+            0.5
+        };
+        let cosine = |x: usize| ((2 * x + 1) as f64 * frequency as f64 * PI / 16.0).cos();
+        (0..samples)
+            .map(|sample| {
+                let sum: f64 = (sample * pixels..(sample + 1) * pixels).map(cosine).sum();
+                scale * sum / pixels as f64
+            })
+            .collect()
+    })
+}
+
+#[inline(always)]
+fn to_bytes<const L: usize>(sums: [f32; L]) -> [u8; L] {
+    sums.map(to_byte)
+}
+
+/// Clamps and rounds without a conversion instruction, which would keep the compiler from doing
+/// several at once.
+#[inline(always)]
+pub(super) fn to_byte(value: f32) -> u8 {
+    /// From here on a float has no places behind the point: adding it rounds, and what was added is
+    /// then the lowest bits.
+    const NO_FRACTION: f32 = 8_388_608.0;
+    let value = if value < 0.0 { 0.0 } else { value };
+    let value = if value > 255.0 { 255.0 } else { value };
+    (value + NO_FRACTION).to_bits() as u8
+}
+
+/// The weights for whatever number of samples a component has per block.
+pub(super) enum AnyWeights {
+    One(Weights<1>),
+    Two(Weights<2>),
+    Four(Weights<4>),
+    Eight(Weights<8>),
+    Sixteen(Weights<16>),
+    ThirtyTwo(Weights<32>),
+    All(Weights<64>),
+}
+
+impl AnyWeights {
+    pub(super) fn new(component: &Component, quantization: &[u16; 64]) -> Self {
+        match component.samples_across * component.samples_down {
+            1 => Self::One(Weights::new(component, quantization)),
+            2 => Self::Two(Weights::new(component, quantization)),
+            4 => Self::Four(Weights::new(component, quantization)),
+            8 => Self::Eight(Weights::new(component, quantization)),
+            16 => Self::Sixteen(Weights::new(component, quantization)),
+            32 => Self::ThirtyTwo(Weights::new(component, quantization)),
+            _ => Self::All(Weights::new(component, quantization)),
+        }
+    }
+
+    /// Puts the samples of a block that is read from `bits` into `plane`.
+    #[inline]
+    pub(super) fn read_into(
+        &self,
+        plane: &mut Plane,
+        (x, y): (usize, usize),
+        bits: &mut BitReader<'_>,
+        constant: i32,
+        others: &HuffmanTable,
+    ) -> Option<()> {
+        match self {
+            Self::One(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
+            Self::Two(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
+            Self::Four(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
+            Self::Eight(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
+            Self::Sixteen(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
+            Self::ThirtyTwo(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
+            Self::All(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
+        }
+        Some(())
+    }
+
+    /// Puts the samples of a block of known coefficients into `plane`.
+    pub(super) fn put_into(
+        &self,
+        plane: &mut Plane,
+        (x, y): (usize, usize),
+        coefficients: &[i16; 64],
+    ) {
+        match self {
+            Self::One(weights) => plane.put(x, y, &weights.of(coefficients)),
+            Self::Two(weights) => plane.put(x, y, &weights.of(coefficients)),
+            Self::Four(weights) => plane.put(x, y, &weights.of(coefficients)),
+            Self::Eight(weights) => plane.put(x, y, &weights.of(coefficients)),
+            Self::Sixteen(weights) => plane.put(x, y, &weights.of(coefficients)),
+            Self::ThirtyTwo(weights) => plane.put(x, y, &weights.of(coefficients)),
+            Self::All(weights) => plane.put(x, y, &weights.of(coefficients)),
+        }
+    }
+
+    /// The sample of a block that has only one.
+    #[inline]
+    pub(super) fn put_constant(&self, plane: &mut Plane, (x, y): (usize, usize), constant: i32) {
+        if let Self::One(weights) = self {
+            let mut sums = Weights::LEVEL;
+            weights.add(&mut sums, 0, constant as f32);
+            plane.put(x, y, &to_bytes(sums));
+        }
+    }
+}
+
+/// The samples of one component, padded to whole MCUs.
+pub(super) struct Plane {
+    pub(super) width: usize,
+    pub(super) samples: Vec<u8>,
+    block_across: usize,
+    block_down: usize,
+}
+
+impl Plane {
+    pub(super) fn new(component: &Component, mcus_across: usize, mcus_down: usize) -> Self {
+        let width = mcus_across * component.across * component.samples_across;
+        let height = mcus_down * component.down * component.samples_down;
+        Self {
+            width,
+            samples: vec![0; width * height],
+            block_across: component.samples_across,
+            block_down: component.samples_down,
+        }
+    }
+
+    /// Writes the samples of block `x`, `y`, row by row.
+    #[inline(always)]
+    fn put<const L: usize>(&mut self, x: usize, y: usize, samples: &[u8; L]) {
+        let first = y * self.block_down * self.width + x * self.block_across;
+        // Constant lengths, so that no row is a call of memcpy.
+        match self.block_across {
+            1 => self.put_rows::<1>(first, samples),
+            2 => self.put_rows::<2>(first, samples),
+            4 => self.put_rows::<4>(first, samples),
+            _ => self.put_rows::<8>(first, samples),
+        }
+    }
+
+    #[inline(always)]
+    fn put_rows<const WIDTH: usize>(&mut self, mut first: usize, samples: &[u8]) {
+        let (rows, _) = samples.as_chunks::<WIDTH>();
+        for row in rows {
+            self.samples[first..first + WIDTH].copy_from_slice(row);
+            first += self.width;
+        }
+    }
+}

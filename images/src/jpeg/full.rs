@@ -1,0 +1,76 @@
+//! JPEG at full size, by `zune-jpeg`.
+//!
+//! A picture whose data ends early is an error here. The decoder alone would not tell: behind a
+//! marker it goes on with zeros, and the rest of the picture comes out gray.
+
+use image::{DynamicImage, GrayImage, RgbImage};
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+
+use super::outline::{MAX_SCANS, Outline, damaged};
+use super::{Reduction, decode_reduced};
+use crate::error::ImageError;
+use crate::probe::Format;
+
+/// Decodes `content`, of which `outline` was made: one component as 8-bit gray, others as RGB.
+///
+/// # Errors
+/// Pixels that cannot be decoded, or are not all there.
+pub(super) fn decode(content: &[u8], outline: &Outline) -> Result<DynamicImage, ImageError> {
+    // Without the end marker, a decoder that wants more data than there is says so.
+    let checked = &content[..outline.only_scan_end.unwrap_or(content.len())];
+    if let Ok(image) = decode_by_zune(checked, outline, true) {
+        return Ok(image);
+    }
+    // It is too strict with stray bytes between segments, and where it merely looks ahead, as it does
+    // in small pictures. Then our own decoder, which reads all data at a quarter, tells what is sound.
+    let is_strict = outline.components > 3;
+    if !is_strict && decode_reduced(content, Reduction::Quarter).is_none() {
+        return Err(damaged(
+            "its data is damaged or ends before the picture does",
+        ));
+    }
+    decode_by_zune(content, outline, is_strict).map_err(refusal)
+}
+
+fn decode_by_zune(
+    content: &[u8],
+    outline: &Outline,
+    is_strict: bool,
+) -> Result<DynamicImage, DecodeErrors> {
+    let color = match outline.components {
+        1 => ColorSpace::Luma,
+        _ => ColorSpace::RGB,
+    };
+    let options = DecoderOptions::default()
+        .set_strict_mode(is_strict)
+        .set_max_width(outline.width)
+        .set_max_height(outline.height)
+        .jpeg_set_max_scans(MAX_SCANS)
+        .jpeg_set_out_colorspace(color);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(content), options);
+    let pixels = decoder.decode()?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let (width, height) = (width as u32, height as u32);
+    let image = match color {
+        ColorSpace::Luma => {
+            GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
+        }
+        _ => RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8),
+    };
+    image.ok_or(DecodeErrors::FormatStatic("pixels are missing"))
+}
+
+fn refusal(error: DecodeErrors) -> ImageError {
+    match error {
+        DecodeErrors::Unsupported(kind) => ImageError::Unsupported {
+            format: Format::Jpeg,
+            detail: format!("{kind:?}"),
+        },
+        // Its errors print as `Debug`, several of them on several lines.
+        error => damaged(format!("{error:?}").trim()),
+    }
+}
