@@ -8,6 +8,7 @@
 //! NULL, never an error and never a panic; results depend on the arguments alone.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod fixed_size;
 pub mod types;
 
 mod aggregates;

@@ -25,6 +25,9 @@ pub const IMAGE_EXTENSION: &str = "shoal.image";
 /// Name of Arrow's own extension type of tensors that have one shape in all rows.
 pub const TENSOR_EXTENSION: &str = "arrow.fixed_shape_tensor";
 
+/// What the items of a list are called, as in Parquet's specification of lists.
+const ELEMENT: &str = "element";
+
 /// Longest vector and largest tensor of one row: 64 Mi numbers, more than any model takes.
 pub const MAX_LENGTH: i32 = 1 << 26;
 
@@ -82,7 +85,12 @@ pub fn vector_type(length: i32) -> DataType {
 
 /// The type of vectors of `length` numbers of type `element`.
 pub fn fixed_size_list(element: DataType, length: i32) -> DataType {
-    DataType::FixedSizeList(Arc::new(Field::new_list_field(element, true)), length)
+    DataType::FixedSizeList(Arc::new(Field::new(ELEMENT, element, true)), length)
+}
+
+/// Whether table columns of type VECTOR or TENSOR can hold numbers of that type.
+pub fn is_element(data_type: &DataType) -> bool {
+    data_type.is_signed_integer() || matches!(data_type, DataType::Float32 | DataType::Float64)
 }
 
 /// A nullable column of vectors of `length` FLOATs.
@@ -121,8 +129,8 @@ pub fn tensor_metadata(shape: &[i32]) -> HashMap<String, String> {
     ])
 }
 
-/// The shape of a tensor column as stored, without regard to a permutation; `None` for every other
-/// column, and when the metadata does not fit the storage.
+/// The shape of a tensor column in row-major order; `None` for every other column, when the metadata
+/// does not fit the storage, and when it asks for another order of the dimensions, which SQL cannot say.
 pub fn tensor_shape(field: &Field) -> Option<Vec<i32>> {
     let DataType::FixedSizeList(_, length) = field.data_type() else {
         return None;
@@ -135,7 +143,12 @@ pub fn tensor_shape(field: &Field) -> Option<Vec<i32>> {
     let shape: Option<Vec<i32>> = sizes
         .map(|size| i32::try_from(size.as_i64()?).ok())
         .collect();
-    shape.filter(|shape| tensor_length(shape) == Some(*length))
+    let shape = shape.filter(|shape| tensor_length(shape) == Some(*length))?;
+    let in_order = match parameters.get("permutation").and_then(Value::as_array) {
+        Some(order) => (0..shape.len()).map(Value::from).eq(order.iter().cloned()),
+        None => true,
+    };
+    in_order.then_some(shape)
 }
 
 #[cfg(test)]
@@ -165,6 +178,24 @@ mod tests {
     fn a_shape_that_does_not_fit_the_storage_is_no_shape() {
         let field = vector_field("v", 71).with_metadata(tensor_metadata(&[4, 6, 3]));
         assert_eq!(tensor_shape(&field), None);
+    }
+
+    #[test]
+    fn a_tensor_of_permuted_dimensions_is_not_taken_for_one_in_order() {
+        let with = |parameters: &str| {
+            let mut field = vector_field("t", 6).with_metadata(tensor_metadata(&[2, 3]));
+            let parameters = parameters.to_owned();
+            field
+                .metadata_mut()
+                .insert(EXTENSION_METADATA.to_owned(), parameters);
+            tensor_shape(&field)
+        };
+        assert_eq!(with(r#"{"shape":[2,3],"permutation":[1,0]}"#), None);
+        let pyarrows = with(r#"{"shape":[2,3],"permutation":[0,1]}"#);
+        assert_eq!(pyarrows, Some(vec![2, 3]));
+        let arrow_rs = with(r#"{"shape":[2,3],"dim_names":null,"permutations":null}"#);
+        assert_eq!(arrow_rs, Some(vec![2, 3]));
+        assert_eq!(with("nonsense"), None);
     }
 
     #[test]

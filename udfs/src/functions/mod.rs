@@ -1,6 +1,7 @@
 //! The functions as SQL sees them: signatures, documentation, and batches of rows in and out.
 
 mod content;
+mod fixed_size;
 mod pictures;
 mod vector;
 mod vector_hamming;
@@ -41,6 +42,7 @@ pub fn scalar_functions(limits: Limits) -> Vec<Arc<ScalarUDF>> {
     images
         .into_iter()
         .chain(vectors.into_iter().flatten())
+        .chain(fixed_size::functions())
         .map(Arc::new)
         .collect()
 }
