@@ -13,6 +13,7 @@
 
 mod changes;
 mod codec;
+mod column_type;
 mod data_file;
 mod delta;
 mod error;
@@ -31,6 +32,7 @@ mod write;
 
 pub use changes::{Changes, WriteMode};
 pub use codec::codec;
+pub use column_type::COLUMN_TYPE_PREFIX;
 pub use data_file::{DataFile, WRITTEN_FILES_SCHEMA, decode_files, encode_files};
 pub use error::LakeError;
 pub use iceberg::Catalogs as IcebergCatalogs;

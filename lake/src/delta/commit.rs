@@ -23,6 +23,7 @@ use deltalake_core::{
 use super::{DeltaBase, failed, load::COMMENT, log_store};
 use crate::{
     changes::{Changes, WriteMode},
+    column_type,
     data_file::DataFile,
     error::{LakeError, Result},
     snapshot::Snapshot,
@@ -335,8 +336,12 @@ fn columns(request: &CreateTable) -> Result<Vec<StructField>> {
         .collect();
     Ok(schema
         .fields()
-        .map(|field| {
+        .zip(request.schema.fields())
+        .map(|(field, column)| {
             let mut metadata: Vec<(String, MetadataValue)> = vec![];
+            if let Some(note) = column_type::note(column) {
+                metadata.push((column_type::DELTA_KEY.into(), MetadataValue::String(note)));
+            }
             if let Some(MetadataValue::String(comment)) = field.metadata().get(COMMENT) {
                 metadata.push((COMMENT.into(), MetadataValue::String(comment.clone())));
             }

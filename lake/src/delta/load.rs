@@ -21,6 +21,7 @@ use object_store::path::Path;
 
 use super::{CommitFile, DeltaBase, failed, log_store, protocol};
 use crate::{
+    column_type::{DELTA_KEY, noted_schema},
     data_file::DataFile,
     error::{LakeError, Result},
     snapshot::{Base, Snapshot},
@@ -266,7 +267,8 @@ fn assemble(
     }))
 }
 
-/// The table's schema in Arrow's types; of the fields' metadata only comments are kept.
+/// The table's schema in Arrow's types; of the fields' metadata comments and notes on types are kept,
+/// the latter as the types they tell.
 fn arrow_schema(table: &TableRef, schema: &StructType) -> Result<SchemaRef> {
     let arrow: Schema = schema
         .try_into_arrow()
@@ -287,7 +289,11 @@ fn arrow_schema(table: &TableRef, schema: &StructType) -> Result<SchemaRef> {
             )
         })
         .collect();
-    Ok(Arc::new(Schema::new(fields)))
+    let commented = Schema::new(fields);
+    Ok(Arc::new(noted_schema(&commented, |field| {
+        let stored = arrow.field_with_name(field.name()).ok()?;
+        stored.metadata().get(DELTA_KEY)
+    })))
 }
 
 fn text(value: &MetadataValue) -> Option<String> {

@@ -25,6 +25,7 @@ use super::{
     storage::LakeStorageFactory,
 };
 use crate::{
+    column_type,
     data_file::DataFile,
     error::{LakeError, Result},
     stores::Stores,
@@ -112,7 +113,7 @@ pub(crate) async fn forget(table: &TableRef, catalogs: &Catalogs) -> Result<()> 
 
 /// The columns that a table of this request will have, with the field ids its data files must carry.
 pub(crate) fn new_schema(request: &CreateTable) -> Result<SchemaRef> {
-    Ok(schema::to_arrow(new_metadata(request)?.current_schema()))
+    Ok(schema::of_table(&new_metadata(request)?))
 }
 
 /// Creates the table and, if there are files, its first snapshot, visible both at once.
@@ -276,6 +277,11 @@ fn creation(request: &CreateTable, ident: &TableIdent) -> Result<TableCreation> 
     }
     let schema = schema::from_arrow(&table.name, &request.schema)?;
     let mut properties: HashMap<String, String> = request.properties.clone().into_iter().collect();
+    for column in request.schema.fields() {
+        if let Some(note) = column_type::note(column) {
+            properties.insert(column_type::property(column.name()), note);
+        }
+    }
     if let Some(comment) = &request.comment {
         properties.insert(COMMENT.to_owned(), comment.clone());
     }

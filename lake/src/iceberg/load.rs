@@ -63,7 +63,7 @@ pub(crate) async fn load(
     Ok(Arc::new(Snapshot {
         table: table.clone(),
         version: metadata.last_sequence_number().unsigned_abs(),
-        schema: schema::to_arrow(metadata.current_schema()),
+        schema: schema::of_table(metadata),
         partition_by: partition_by(metadata),
         generated: vec![],
         checks: vec![],

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use iceberg::spec::{
     ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema as IcebergSchema,
-    StructType, Type,
+    StructType, TableMetadata, Type,
 };
 
 use super::failed;
+use crate::column_type;
 use crate::error::{LakeError, Result};
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY as FIELD_ID;
 
@@ -23,6 +24,15 @@ const UTC: &str = "UTC";
 /// The Arrow schema of an Iceberg schema.
 pub(super) fn to_arrow(schema: &IcebergSchema) -> SchemaRef {
     Arc::new(Schema::new(arrow_fields(schema.as_struct())))
+}
+
+/// The Arrow schema of an Iceberg table; its properties note what Iceberg's types do not say.
+pub(super) fn of_table(metadata: &TableMetadata) -> SchemaRef {
+    let stored = to_arrow(metadata.current_schema());
+    let properties = metadata.properties();
+    Arc::new(column_type::noted_schema(&stored, |column| {
+        properties.get(&column_type::property(column.name()))
+    }))
 }
 
 fn arrow_fields(fields: &StructType) -> Fields {

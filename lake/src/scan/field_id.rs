@@ -1,9 +1,11 @@
-//! Reading Parquet files whose columns are found by field id, not by name.
+//! Reading Parquet files whose columns are found by field id, not by name, or are vectors in the table
+//! and lists in the file.
 //!
 //! A file keeps the names its columns had when it was written; the table may have renamed them since,
 //! or given an old name to a new column. [`FieldIdSource`] is a `ParquetSource` that looks at the ids
-//! in each file it opens. It is a source of its own because a plan that travels to an executor drops
-//! whatever else could carry the rule (the codec sends the Parquet scan and wraps it again).
+//! in each file it opens, and at the lengths of the lists that are to be vectors. It is a source of
+//! its own because a plan that travels to an executor drops whatever else could carry the rules (the
+//! codec sends the Parquet scan and wraps it again).
 
 use std::{fmt, sync::Arc};
 
@@ -12,6 +14,7 @@ use datafusion::{
     common::{
         Result,
         config::ConfigOptions,
+        internal_err,
         tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion},
     },
     datasource::{
@@ -31,15 +34,19 @@ use datafusion::{
         metrics::ExecutionPlanMetricsSet,
     },
 };
-use datafusion_datasource::{PartitionedFile, morsel::Morselizer};
+use datafusion_datasource::{
+    PartitionedFile,
+    morsel::{MorselPlanner, Morselizer},
+};
 use object_store::ObjectStore;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
-use super::relabel::Relabel;
+use super::{fixed_length::FixedLength, relabel::Relabel};
 
-/// A Parquet source that matches columns by the field ids in the files.
+/// A Parquet source that matches columns by the field ids in the files, and makes vectors of lists.
 ///
-/// The table schema's fields carry their ids under [`PARQUET_FIELD_ID_META_KEY`], on all levels.
+/// The fields of an Iceberg table's schema carry their ids under [`PARQUET_FIELD_ID_META_KEY`], on all
+/// levels. Where table or file has no ids, columns are matched by name.
 #[derive(Clone)]
 pub(crate) struct FieldIdSource {
     parquet: Arc<dyn FileSource>,
@@ -75,12 +82,11 @@ impl FieldIdSource {
 impl FileSource for FieldIdSource {
     fn create_file_opener(
         &self,
-        store: Arc<dyn ObjectStore>,
-        config: &FileScanConfig,
-        partition: usize,
+        _store: Arc<dyn ObjectStore>,
+        _config: &FileScanConfig,
+        _partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
-        self.parquet
-            .create_file_opener(store, &with_field_ids(config), partition)
+        internal_err!("Parquet files are opened by morselizers")
     }
 
     fn create_morselizer(
@@ -89,8 +95,15 @@ impl FileSource for FieldIdSource {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        self.parquet
-            .create_morselizer(store, &with_field_ids(config), partition)
+        let mut config = config.clone();
+        // One file is opened at a time, and the list of all would be copied for each.
+        config.file_groups.clear();
+        Ok(Box::new(FileByFile {
+            parquet: self.parquet.clone(),
+            store,
+            config,
+            partition,
+        }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -177,15 +190,39 @@ impl FileSource for FieldIdSource {
     }
 }
 
-fn with_field_ids(config: &FileScanConfig) -> FileScanConfig {
-    let mut config = config.clone();
-    config.expr_adapter_factory = Some(Arc::new(FieldIdAdapterFactory));
-    config
+/// Opens each file with an adapter of its own, so that errors can name it.
+struct FileByFile {
+    parquet: Arc<dyn FileSource>,
+    store: Arc<dyn ObjectStore>,
+    config: FileScanConfig,
+    partition: usize,
+}
+
+impl fmt::Debug for FileByFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileByFile")
+            .field("partition", &self.partition)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Morselizer for FileByFile {
+    fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
+        let mut config = self.config.clone();
+        config.expr_adapter_factory = Some(Arc::new(FieldIdAdapterFactory {
+            file: Arc::from(file.object_meta.location.as_ref()),
+        }));
+        self.parquet
+            .create_morselizer(self.store.clone(), &config, self.partition)?
+            .plan_file(file)
+    }
 }
 
 /// Rewrites expressions over the table's columns to the columns of one file, by field id.
 #[derive(Debug)]
-struct FieldIdAdapterFactory;
+struct FieldIdAdapterFactory {
+    file: Arc<str>,
+}
 
 impl PhysicalExprAdapterFactory for FieldIdAdapterFactory {
     fn create(
@@ -199,6 +236,7 @@ impl PhysicalExprAdapterFactory for FieldIdAdapterFactory {
             by_name,
             physical,
             renamed,
+            file: self.file.clone(),
         }))
     }
 }
@@ -210,6 +248,7 @@ struct FieldIdAdapter {
     physical: SchemaRef,
     /// The file's columns in their order, under the names that the table gives them.
     renamed: SchemaRef,
+    file: Arc<str>,
 }
 
 impl PhysicalExprAdapter for FieldIdAdapter {
@@ -227,6 +266,11 @@ impl PhysicalExprAdapter for FieldIdAdapter {
                 if in_file.data_type() == as_table.data_type() {
                     return Ok(Transformed::yes(found));
                 }
+                if as_vectors(as_table.data_type(), in_file.data_type()) {
+                    let column = Arc::new(as_table.clone());
+                    let vectors = FixedLength::new(found, column, self.file.clone());
+                    return Ok(Transformed::yes(Arc::new(vectors)));
+                }
                 let relabel = Relabel::new(found, Arc::new(as_table.clone()));
                 Ok(Transformed::yes(Arc::new(relabel)))
             })
@@ -237,7 +281,8 @@ impl PhysicalExprAdapter for FieldIdAdapter {
 /// The file's fields under the table's names. A field that the table does not have gets a name that
 /// no query can ask for.
 fn rename(table: &Fields, file: &Fields) -> Fields {
-    let has_ids = file.iter().any(|field| id(field).is_some());
+    let have_ids = |fields: &Fields| fields.iter().any(|field| id(field).is_some());
+    let has_ids = have_ids(file) && have_ids(table);
     file.iter()
         .enumerate()
         .map(|(position, field)| {
@@ -263,8 +308,11 @@ fn rename(table: &Fields, file: &Fields) -> Fields {
 }
 
 /// The file's field under the table's name; the table's own field if only names, nullability or
-/// metadata differ, so that nothing has to be cast.
+/// metadata differ, so that nothing has to be cast, and if vectors are made of the file's lists.
 fn rename_field(column: &FieldRef, in_file: &FieldRef) -> FieldRef {
+    if as_vectors(column.data_type(), in_file.data_type()) {
+        return column.clone();
+    }
     let data_type = rename_type(column.data_type(), in_file.data_type());
     match same_names(column.data_type(), &data_type) {
         true => column.clone(),
@@ -295,6 +343,19 @@ fn rename_type(column: &DataType, in_file: &DataType) -> DataType {
         }
         _ => in_file.clone(),
     }
+}
+
+/// Whether a column of the table holds vectors that the file has as lists.
+fn as_vectors(column: &DataType, in_file: &DataType) -> bool {
+    let of_numbers = |item: &FieldRef| item.data_type().is_numeric();
+    column != in_file
+        && matches!(column, DataType::FixedSizeList(_, _))
+        && match in_file {
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                of_numbers(item)
+            }
+            _ => false,
+        }
 }
 
 /// Whether two types are the same but for nullability and metadata.

@@ -2,6 +2,7 @@
 //! that Ballista slices into tasks without reading rows twice.
 
 mod field_id;
+mod fixed_length;
 mod footers;
 mod provider;
 mod relabel;

@@ -177,6 +177,14 @@ fn parquet_options(session: &dyn Session, late: bool) -> TableParquetOptions {
     options
 }
 
+/// Whether a column holds vectors, which other engines write as lists.
+fn has_vectors(schema: &TableSchema) -> bool {
+    let fields = schema.file_schema().fields();
+    fields
+        .iter()
+        .any(|field| matches!(field.data_type(), DataType::FixedSizeList(_, _)))
+}
+
 /// Whether it pays to decode the columns of `filters` first, and of the others only the rows that pass.
 ///
 /// Skipping rows costs more than decoding a few numbers that nobody needs (TPC-H's Q6 takes twice as
@@ -308,8 +316,8 @@ impl TableProvider for LakeTable {
             .with_table_parquet_options(parquet_options(session, late))
             .with_parquet_file_reader_factory(readers);
         let source: Arc<dyn FileSource> = match snapshot.table().format {
-            Format::Delta => Arc::new(source),
-            Format::Iceberg => Arc::new(FieldIdSource::new(Arc::new(source))),
+            Format::Delta if !has_vectors(source.table_schema()) => Arc::new(source),
+            Format::Delta | Format::Iceberg => Arc::new(FieldIdSource::new(Arc::new(source))),
         };
         let config = FileScanConfigBuilder::new(store_url, source)
             .with_file_groups(balanced(files, session.config().target_partitions()))

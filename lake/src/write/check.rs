@@ -55,6 +55,15 @@ pub(crate) fn check(
 }
 
 fn violation(spec: &WriteSpec, constraint: String, batch: &RecordBatch, row: usize) -> LakeError {
+    LakeError::Constraint {
+        table: spec.table.clone(),
+        constraint,
+        row: row_text(spec, batch, row),
+    }
+}
+
+/// A row in words, for messages.
+pub(crate) fn row_text(spec: &WriteSpec, batch: &RecordBatch, row: usize) -> String {
     let fields = spec.schema.fields().iter().zip(batch.columns());
     let mut shown: Vec<String> = fields
         .take(SHOWN_COLUMNS)
@@ -63,11 +72,7 @@ fn violation(spec: &WriteSpec, constraint: String, batch: &RecordBatch, row: usi
     if batch.num_columns() > SHOWN_COLUMNS {
         shown.push("…".into());
     }
-    LakeError::Constraint {
-        table: spec.table.clone(),
-        constraint,
-        row: format!("({})", shown.join(", ")),
-    }
+    format!("({})", shown.join(", "))
 }
 
 fn value(column: &dyn Array, row: usize) -> String {

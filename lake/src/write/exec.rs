@@ -3,9 +3,9 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use arrow::{
-    array::RecordBatch,
+    array::{ArrayRef, RecordBatch},
     compute::cast,
-    datatypes::{Schema, SchemaRef},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
 };
 use datafusion::{
     common::{Result as DfResult, internal_err, tree_node::TreeNodeRecursion},
@@ -25,13 +25,15 @@ use datafusion::{
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 use parquet::file::properties::WriterProperties;
+use shoal_udfs::fixed_size::{FixedSizeError, to_fixed_size};
 
 use crate::{
+    column_type::file_schema,
     data_file::{DataFile, WRITTEN_FILES_SCHEMA, encode_files},
     error::{LakeError, Result},
     stores::Stores,
     write::{
-        check::check,
+        check::{check, row_text},
         file::OpenFile,
         partition::{PartitionKey, split},
         spec::WriteSpec,
@@ -157,7 +159,9 @@ impl ExecutionPlan for WriterExec {
         let store_url = Stores::store_url(&self.spec.location)?;
         let task = WriterTask {
             store: context.runtime_env().object_store(store_url)?,
-            file_schema: Arc::new(self.spec.schema.project(&self.spec.file_columns())?),
+            file_schema: Arc::new(file_schema(
+                &self.spec.schema.project(&self.spec.file_columns())?,
+            )),
             file_columns: self.spec.file_columns(),
             properties: self.spec.parquet_properties()?,
             memory: MemoryConsumer::new(format!("WriterExec[{partition}]"))
@@ -307,7 +311,28 @@ impl Drop for WriterTask {
     }
 }
 
-/// The batch with exactly the table's columns: views become plain arrays, and nullability is the table's.
+/// The lists in a column as vectors.
+fn vectors(
+    spec: &WriteSpec,
+    field: &Field,
+    element: &FieldRef,
+    length: i32,
+    batch: &RecordBatch,
+    lists: &ArrayRef,
+) -> Result<ArrayRef> {
+    to_fixed_size(lists, element, length).map_err(|error| match error {
+        FixedSizeError::Arrow(error) => error.into(),
+        FixedSizeError::Length { row, found } => LakeError::Invalid(format!(
+            "table {}: column {} takes {length} elements, and {found} are given in the row {}",
+            spec.table,
+            field.name(),
+            row_text(spec, batch, row)
+        )),
+    })
+}
+
+/// The batch with exactly the table's columns: views become plain arrays, lists the vectors that the
+/// table has, and nullability is the table's.
 fn conform(spec: &WriteSpec, batch: &RecordBatch) -> Result<RecordBatch> {
     let fields = spec.schema.fields();
     if fields.len() != batch.num_columns() {
@@ -321,12 +346,13 @@ fn conform(spec: &WriteSpec, batch: &RecordBatch) -> Result<RecordBatch> {
     let columns = fields
         .iter()
         .zip(batch.columns())
-        .map(
-            |(field, column)| match column.data_type() == field.data_type() {
-                true => Ok(column.clone()),
-                false => Ok(cast(column, field.data_type())?),
-            },
-        )
+        .map(|(field, column)| match field.data_type() {
+            same if column.data_type() == same => Ok(column.clone()),
+            DataType::FixedSizeList(element, length) => {
+                vectors(spec, field, element, *length, batch, column)
+            }
+            other => Ok(cast(column, other)?),
+        })
         .collect::<Result<Vec<_>>>()?;
     // A NULL in a NOT NULL column is reported by name later; Arrow's own check would hide the row.
     let nullable: Vec<_> = fields

@@ -9,6 +9,7 @@ use parquet::{
 };
 use serde::{Deserialize, Serialize};
 use shoal_config::WriteSettings;
+use shoal_udfs::types::is_image;
 use std::sync::Arc;
 use url::Url;
 
@@ -43,7 +44,8 @@ pub struct WriteSpec {
     pub location: Url,
     /// Directory below `location` that data files go to, with a slash at the end; may be empty.
     pub data_prefix: String,
-    /// All columns in declared order. Rows arrive in this order and with these types.
+    /// All columns in declared order. Rows arrive in this order and with these types, but vectors may
+    /// come as lists.
     #[serde(skip, default = "empty_schema")]
     pub schema: SchemaRef,
     /// Partitioning, outermost first.
@@ -164,7 +166,8 @@ impl WriteSpec {
 
     /// Parquet settings of the table's files.
     ///
-    /// Binary columns hold images: already compressed, never equal, and of no use as bounds.
+    /// Binary columns hold images: already compressed, never equal, and of no use as bounds. Decoded
+    /// images are compressed.
     pub(crate) fn parquet_properties(&self) -> Result<WriterProperties> {
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("shoal ", env!("CARGO_PKG_VERSION")).into())
@@ -182,6 +185,22 @@ impl WriteSpec {
                     .set_column_compression(column.clone(), Compression::UNCOMPRESSED)
                     .set_column_dictionary_enabled(column.clone(), false)
                     .set_column_statistics_enabled(column, EnabledStatistics::None),
+                image if is_image(image) => {
+                    let pixels = ColumnPath::new(vec![field.name().clone(), "data".into()]);
+                    properties
+                        .set_max_row_group_bytes(Some(self.image_row_group_bytes()))
+                        .set_column_data_page_size_limit(pixels.clone(), IMAGE_PAGE_BYTES)
+                        .set_column_dictionary_enabled(pixels.clone(), false)
+                        .set_column_statistics_enabled(pixels, EnabledStatistics::None)
+                }
+                // Numbers of which hardly one comes twice, and whose bounds help no query.
+                DataType::FixedSizeList(item, _) => {
+                    let path = vec![field.name().clone(), "list".into(), item.name().clone()];
+                    let numbers = ColumnPath::new(path);
+                    properties
+                        .set_column_dictionary_enabled(numbers.clone(), false)
+                        .set_column_statistics_enabled(numbers, EnabledStatistics::None)
+                }
                 number if number.is_primitive() => properties
                     .set_column_dictionary_page_size_limit(column, NUMBER_DICTIONARY_BYTES),
                 _ => properties,
