@@ -5,6 +5,7 @@
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::logical_expr::{Expr, cast};
+use shoal_udfs::types::{MAX_LENGTH, fixed_size_list, is_element};
 use std::sync::Arc;
 
 use crate::error::{EngineError, Result};
@@ -27,16 +28,30 @@ pub(crate) fn assigned(value: Expr, from: &DataType, column: &Field) -> Result<E
             sql_type(from),
         )));
     }
-    Ok(cast(value, to.clone()))
+    Ok(cast(value, written_type(to)))
+}
+
+/// The type in which values for a column come to the writer: vectors as lists, whose lengths it
+/// checks and of which it can name the row.
+pub(crate) fn written_type(column: &DataType) -> DataType {
+    match column {
+        DataType::FixedSizeList(item, _) => DataType::List(item.clone()),
+        other => other.clone(),
+    }
 }
 
 /// Whether a value of type `from` goes into `to`, or what to do about it.
 fn fits(from: &DataType, to: &DataType) -> Result<(), String> {
-    use DataType::{Binary, BinaryView, Boolean, Dictionary, LargeBinary, Null, Struct, Utf8};
+    use DataType::{
+        Binary, BinaryView, Boolean, Dictionary, FixedSizeList, LargeBinary, Null, Struct, Utf8,
+    };
     let use_cast = || Err(format!("write CAST(… AS {})", sql_type(to)));
     match (from, to) {
         (Null, _) => Ok(()),
         (Dictionary(_, value), to) => fits(value, to),
+        (FixedSizeList(_, found), FixedSizeList(_, length)) if found != length => {
+            Err(format!("it takes {length} elements, not {found}"))
+        }
         (from, to) if !from.is_nested() && from == to => Ok(()),
         (from, to) if from.is_numeric() && to.is_numeric() => Ok(()),
         (from, to) if is_time(from) && is_time(to) => Ok(()),
@@ -119,8 +134,21 @@ fn is_time(data_type: &DataType) -> bool {
 /// # Errors
 /// For types that no table has.
 pub(crate) fn column_type(name: &str, data_type: &DataType) -> Result<DataType> {
+    if let DataType::FixedSizeList(item, length) = data_type
+        && (1..=MAX_LENGTH).contains(length)
+    {
+        let inner = inner_type(name, item.data_type())?;
+        if is_element(&inner) {
+            return Ok(fixed_size_list(inner, *length));
+        }
+    }
+    inner_type(name, data_type)
+}
+
+/// As [`column_type`], of what may stand inside another type, where no vectors are kept.
+fn inner_type(name: &str, data_type: &DataType) -> Result<DataType> {
     let nested = |field: &Field| -> Result<Arc<Field>> {
-        let inner = column_type(&format!("{name}.{}", field.name()), field.data_type())?;
+        let inner = inner_type(&format!("{name}.{}", field.name()), field.data_type())?;
         Ok(Arc::new(Field::new(
             field.name(),
             inner,
@@ -149,13 +177,13 @@ pub(crate) fn column_type(name: &str, data_type: &DataType) -> Result<DataType> 
         DataType::Timestamp(_, _) => {
             DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")))
         }
-        DataType::Dictionary(_, value) => column_type(name, value)?,
+        DataType::Dictionary(_, value) => inner_type(name, value)?,
         DataType::List(field)
         | DataType::LargeList(field)
         | DataType::ListView(field)
         | DataType::LargeListView(field)
         | DataType::FixedSizeList(field, _) => {
-            let inner = column_type(name, field.data_type())?;
+            let inner = inner_type(name, field.data_type())?;
             DataType::List(Arc::new(Field::new("element", inner, true)))
         }
         DataType::Struct(fields) => DataType::Struct(
@@ -222,6 +250,33 @@ mod tests {
         assert!(fits(&fields(["b", "a"]), &fields(["a", "b"])).is_ok());
         let reason = fits(&fields(["c0", "c1"]), &fields(["a", "b"])).unwrap_err();
         assert!(reason.contains("named_struct('a', …, 'b', …)"), "{reason}");
+    }
+
+    #[test]
+    fn a_vector_takes_lists_to_be_checked_and_vectors_of_its_own_length() {
+        let vector = |length| fixed_size_list(DataType::Float32, length);
+        let column = Field::new("v", vector(3), true);
+        let list = DataType::new_list(DataType::Int64, true);
+        let value = assigned(datafusion::prelude::lit(1), &list, &column).unwrap();
+        let Expr::Cast(cast) = value else { panic!() };
+        assert!(matches!(cast.field.data_type(), DataType::List(_)));
+        let reason = fits(&vector(2), &vector(3)).unwrap_err();
+        assert_eq!(reason, "it takes 3 elements, not 2");
+    }
+
+    #[test]
+    fn a_table_made_of_a_query_keeps_vectors_of_types_it_can_have() {
+        let vector = |item| fixed_size_list(item, 3);
+        let kept = |item| column_type("v", &vector(item)).unwrap();
+        assert_eq!(kept(DataType::Float32), vector(DataType::Float32));
+        assert_eq!(kept(DataType::UInt8), vector(DataType::Int16));
+        let texts = DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)));
+        assert_eq!(kept(DataType::Utf8), texts);
+        let inner = DataType::new_list(vector(DataType::Float32), true);
+        let DataType::List(item) = column_type("v", &inner).unwrap() else {
+            panic!()
+        };
+        assert!(matches!(item.data_type(), DataType::List(_)));
     }
 
     #[test]

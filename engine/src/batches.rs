@@ -10,6 +10,7 @@ use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use shoal_config::Processing;
 use shoal_lake::{ImageFiles, LakeTable};
+use shoal_udfs::types::is_image;
 
 use crate::config::is_set_by_user;
 use crate::error::Result;
@@ -61,16 +62,11 @@ pub(crate) fn bound_batches(state: &mut SessionState, plan: &LogicalPlan) -> Res
     Ok(())
 }
 
-/// Average bytes of a row in the files of a table of which binary columns are read.
+/// Average bytes of a row in the files of a table of which binary columns or images are read.
 fn binary_row_bytes(scan: &TableScan) -> datafusion::error::Result<Option<u64>> {
     let fields = scan.projected_schema.fields();
-    let is_binary = |data_type: &DataType| {
-        matches!(
-            data_type,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView
-        )
-    };
-    if !fields.iter().any(|field| is_binary(field.data_type())) {
+    let is_large = |data_type: &DataType| data_type.is_binary() || is_image(data_type);
+    if !fields.iter().any(|field| is_large(field.data_type())) {
         return Ok(None);
     }
     let provider = source_as_provider(&scan.source)?;

@@ -17,6 +17,7 @@ use shoal_lake::{
     CheckConstraint, CreateTable as LakeTable, Format, GeneratedColumn, PartitionField, Transform,
     WriteSpec, write_node,
 };
+use shoal_udfs::types::{image_metadata, is_image, tensor_metadata, tensor_shape};
 
 use crate::assign::column_type;
 use crate::command::Command;
@@ -113,6 +114,7 @@ fn query_columns(source: &LogicalPlan) -> Result<Vec<Column>> {
         }
         columns.push(Column {
             name: name.clone(),
+            extension: extension_of(field),
             data_type: column_type(name, field.data_type())?,
             nullable: true,
             comment: None,
@@ -120,6 +122,15 @@ fn query_columns(source: &LogicalPlan) -> Result<Vec<Column>> {
         });
     }
     Ok(columns)
+}
+
+/// The metadata of the extension types that tables keep.
+fn extension_of(field: &Field) -> HashMap<String, String> {
+    match tensor_shape(field) {
+        Some(shape) => tensor_metadata(&shape),
+        None if is_image(field.data_type()) => image_metadata(),
+        None => HashMap::new(),
+    }
 }
 
 /// What lake and catalog are told about `table`, with its location decided.
@@ -260,6 +271,7 @@ fn delta_transform(
     columns.push(Column {
         name: name.clone(),
         data_type,
+        extension: HashMap::new(),
         nullable: true,
         comment: None,
         generated: Some(crate::parser::parse_expression(&expression)?),
@@ -323,10 +335,8 @@ fn schema(columns: &[Column]) -> Result<SchemaRef> {
             check_name(&column.name)?;
             let field = Field::new(&column.name, column.data_type.clone(), column.nullable);
             let comment = column.comment.clone();
-            let metadata: HashMap<String, String> = comment
-                .map(|comment| (COMMENT_KEY.to_string(), comment))
-                .into_iter()
-                .collect();
+            let mut metadata = column.extension.clone();
+            metadata.extend(comment.map(|comment| (COMMENT_KEY.to_string(), comment)));
             Ok(field.with_metadata(metadata))
         })
         .collect::<Result<Vec<Field>>>()?;

@@ -8,17 +8,17 @@ use chrono::{DateTime, SecondsFormat};
 use datafusion::catalog::TableProvider;
 use shoal_catalog::{TableEntry, TableKind};
 use shoal_config::ByteSize;
-use shoal_lake::{PartitionField, Snapshot, Transform};
+use shoal_lake::{COLUMN_TYPE_PREFIX, PartitionField, Snapshot, Transform};
 
 use crate::create::COMMENT_KEY;
 use crate::error::Result;
-use crate::parser::{quoted, sql_type};
+use crate::parser::{quoted, sql_type, sql_type_of};
 use crate::scope::{Current, FullName, Relation};
 use crate::session::Session;
 use crate::show::{TextRow, row};
 
-/// Properties that the log keeps and another clause of `CREATE TABLE` sets.
-const CONSTRAINT_PREFIX: &str = "delta.constraints.";
+/// Properties that a table keeps and other parts of `CREATE TABLE` set: constraints, types of columns.
+const SET_BY_OTHERS: [&str; 2] = ["delta.constraints.", COLUMN_TYPE_PREFIX];
 
 /// The columns of a table or view.
 pub(crate) fn schema_of(relation: &Relation) -> SchemaRef {
@@ -34,7 +34,7 @@ pub(crate) fn properties_of(relation: &Relation) -> BTreeMap<String, String> {
         Relation::Table(entry, snapshot) => {
             let mut all = snapshot.properties().clone();
             all.extend(entry.properties.clone());
-            all.retain(|key, _| !key.starts_with(CONSTRAINT_PREFIX));
+            all.retain(|key, _| !SET_BY_OTHERS.iter().any(|prefix| key.starts_with(prefix)));
             all
         }
         Relation::View(entry, _) => entry.properties.clone(),
@@ -49,7 +49,7 @@ pub(crate) fn columns(schema: &Schema) -> Vec<TextRow> {
         .map(|field| {
             vec![
                 Some(field.name().clone()),
-                Some(sql_type(field.data_type())),
+                Some(sql_type_of(field)),
                 field.metadata().get(COMMENT_KEY).cloned(),
             ]
         })
@@ -220,7 +220,7 @@ fn create_table(
 ) -> String {
     let mut lines: Vec<String> = Vec::new();
     for field in snapshot.schema().fields() {
-        let mut line = format!("  {} {}", quoted(field.name()), sql_type(field.data_type()));
+        let mut line = format!("  {} {}", quoted(field.name()), sql_type_of(field));
         if !field.is_nullable() {
             line.push_str(" NOT NULL");
         }

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator, 
 use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
 use shoal_lake::{CheckConstraint, GeneratedColumn, Snapshot, WriteMode, WriteSpec, write_node};
 
-use crate::assign::assigned;
+use crate::assign::{assigned, written_type};
 use crate::error::{EngineError, Result};
 use crate::parameters::{typed_parameters, values_per_row};
 use crate::parser::Insert;
@@ -202,11 +202,15 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// The table's columns that the values go to, in their order.
+    /// The table's columns that the values go to, in their order, as values come to the writer.
     fn given_fields(&self) -> Vec<Arc<Field>> {
         let fields = self.columns.schema.fields();
         let given = self.given.iter();
-        given.map(|position| fields[*position].clone()).collect()
+        let written = |field: &Field| {
+            let data_type = written_type(field.data_type());
+            Arc::new(field.clone().with_data_type(data_type))
+        };
+        given.map(|position| written(&fields[*position])).collect()
     }
 
     /// The rows with exactly the table's columns, and the conditions under which the values given
@@ -268,7 +272,7 @@ impl Rows {
     fn computed(&self, state: &SessionState, field: &Field, given: &DFSchema) -> Result<Expr> {
         let sql = self.columns.expression(field.name()).unwrap_or_default();
         let expr = table_expression(state, sql, given)?;
-        Ok(cast(expr, field.data_type().clone()).alias(field.name()))
+        Ok(cast(expr, written_type(field.data_type())).alias(field.name()))
     }
 
     fn generated_checks(

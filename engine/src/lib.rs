@@ -42,6 +42,7 @@ mod show;
 mod spark_names;
 mod subscript;
 mod types;
+mod vector_casts;
 mod write;
 
 pub use cluster::{Cluster, ClusterResult};

@@ -15,6 +15,7 @@ use crate::error::{EngineError, Result};
 use crate::interval;
 use crate::named_arguments::place_named_arguments;
 use crate::spark_names::replacement;
+use crate::vector_casts;
 
 /// What `current_catalog()`, `current_schema()` and `current_user()` are in a query.
 #[derive(Debug, Clone, Default)]
@@ -63,20 +64,23 @@ impl Normalize<'_> {
         }
     }
 
-    /// A selected call that is replaced keeps the name it was written with.
+    /// A selected call or cast that is replaced keeps the name it was written with.
     fn name_by_text(&self, item: &mut SelectItem) {
-        let SelectItem::UnnamedExpr(Expr::Function(call)) = item else {
+        let SelectItem::UnnamedExpr(expr) = item else {
             return;
         };
-        // unnest names its own columns, one per field.
-        let explodes = call.name.to_string().eq_ignore_ascii_case("explode");
-        if explodes || !matches!(self.replacement(call), Ok(Some(_))) {
+        let is_replaced = match &*expr {
+            // unnest names its own columns, one per field.
+            Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("explode") => false,
+            Expr::Function(call) => matches!(self.replacement(call), Ok(Some(_))),
+            cast => matches!(vector_casts::replacement(cast), Ok(Some(_))),
+        };
+        if !is_replaced {
             return;
         }
-        let text = call.to_string();
         *item = SelectItem::ExprWithAlias {
-            expr: Expr::Function(call.clone()),
-            alias: Ident::with_quote('"', text),
+            expr: expr.clone(),
+            alias: Ident::with_quote('"', expr.to_string()),
         };
     }
 }
@@ -115,13 +119,17 @@ impl VisitorMut for Normalize<'_> {
         if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
             access_chain.iter_mut().for_each(field_by_text);
         }
-        let Expr::Function(call) = expr else {
-            return ControlFlow::Continue(());
-        };
-        if let Err(error) = place_named_arguments(call) {
+        if let Expr::Function(call) = expr
+            && let Err(error) = place_named_arguments(call)
+        {
             return ControlFlow::Break(error);
         }
-        match self.replacement(call) {
+        let replaced = match &*expr {
+            Expr::Function(call) => self.replacement(call),
+            Expr::Cast { .. } => vector_casts::replacement(expr),
+            _ => return ControlFlow::Continue(()),
+        };
+        match replaced {
             Ok(None) => {}
             Ok(Some(ours)) => *expr = ours,
             Err(error) => return ControlFlow::Break(error),

@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use datafusion::error::Result;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast::DataType as SqlType;
+use shoal_udfs::types::image_field;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct SparkTypes;
 
 impl TypePlanner for SparkTypes {
-    fn plan_type(&self, sql_type: &SqlType) -> Result<Option<DataType>> {
-        Ok(spark_type(sql_type))
+    fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
+        if matches!(sql_type, SqlType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("image"))
+        {
+            return Ok(Some(Arc::new(image_field(""))));
+        }
+        let known = spark_type(sql_type);
+        Ok(known.map(|data_type| Arc::new(Field::new("", data_type, true))))
     }
 }
 

@@ -7,7 +7,7 @@ use super::cursor::Cursor;
 use super::statement::{
     Check, Column, CreateTable, Name, PartitionFunction, PartitionItem, Statement,
 };
-use super::types::data_type;
+use super::types::column_type;
 use crate::error::{EngineError, Result};
 
 /// Takes what follows `CREATE [OR REPLACE] TABLE`.
@@ -144,9 +144,11 @@ fn column_or_constraint(cursor: &mut Cursor, checks: &mut Vec<Check>) -> Result<
 fn column(cursor: &mut Cursor, checks: &mut Vec<Check>) -> Result<Column> {
     let name = cursor.identifier("a column name")?;
     cursor.eat_token(&Token::Colon);
+    let declared = column_type(cursor)?;
     let mut column = Column {
-        data_type: data_type(cursor)?,
         name,
+        data_type: declared.data_type().clone(),
+        extension: declared.metadata().clone(),
         nullable: true,
         comment: None,
         generated: None,

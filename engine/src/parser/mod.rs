@@ -30,7 +30,8 @@ pub use self::statement::{
     Check, Column, CopyImages, CreateTable, CreateView, Describe, Explain, ExplainFormat, Insert,
     Name, PartitionFunction, PartitionItem, Show, Statement, Use,
 };
-pub use self::types::{quoted, sql_type};
+pub(crate) use self::types::{FIXED_SIZE, fixed_size_type};
+pub use self::types::{quoted, sql_type, sql_type_of};
 use crate::error::Result;
 
 /// Parses statements separated by `;`. Empty statements are left out, so the result may be empty.

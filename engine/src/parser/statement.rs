@@ -1,7 +1,7 @@
 //! The statements of Shoal as the parser hands them on. Names are kept as written; the session
 //! completes them with the current catalog and schema.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use arrow::datatypes::DataType;
@@ -168,6 +168,8 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub data_type: DataType,
+    /// Field metadata that makes the type an extension type; empty for others.
+    pub extension: HashMap<String, String>,
     /// Whether it takes NULL.
     pub nullable: bool,
     /// Its comment.

@@ -185,9 +185,44 @@ fn a_printed_type_is_parsed_to_itself() {
         "TIMESTAMP",
         "TIMESTAMP_NTZ",
         "STRUCT<a: INT NOT NULL, `b c`: ARRAY<BINARY>>",
+        "IMAGE",
+        "ARRAY<IMAGE>",
+        "VECTOR(3)",
+        "VECTOR(256, DOUBLE)",
+        "TENSOR(2, 3)",
+        "TENSOR(224, 224, 3, SMALLINT)",
     ] {
         let t = table(&format!("CREATE TABLE t (c {text})"));
-        assert_eq!(sql_type(&t.columns[0].data_type), text);
+        let column = &t.columns[0];
+        let field = Field::new("c", column.data_type.clone(), true);
+        assert_eq!(
+            sql_type_of(&field.with_metadata(column.extension.clone())),
+            text
+        );
+    }
+}
+
+#[test]
+fn a_vector_has_a_size_and_is_a_whole_column() {
+    for (sql, reason) in [
+        ("CREATE TABLE t (v VECTOR(0))", "VECTOR(0) is not a type"),
+        (
+            "CREATE TABLE t (v VECTOR(2, 2))",
+            "VECTOR(2, 2) is not a type",
+        ),
+        (
+            "CREATE TABLE t (v VECTOR(3, STRING))",
+            "VECTOR(3, STRING) is not a type",
+        ),
+        (
+            "CREATE TABLE t (v TENSOR(100000, 100000))",
+            "at most 67108864 numbers",
+        ),
+        ("CREATE TABLE t (v VECTOR)", "expected (,"),
+        ("CREATE TABLE t (v ARRAY<VECTOR(3)>)", "use ARRAY<FLOAT>"),
+    ] {
+        let message = error(sql);
+        assert!(message.contains(reason), "{sql}: {message}");
     }
 }
 

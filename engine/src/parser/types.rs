@@ -16,12 +16,19 @@
 //! | TIMESTAMP, TIMESTAMP_LTZ | Timestamp(µs, UTC) |
 //! | TIMESTAMP_NTZ | Timestamp(µs) |
 //! | `ARRAY<T>`, `MAP<K, V>`, `STRUCT<a: T, …>` | List, Map, Struct |
+//! | IMAGE | Struct, of the extension type `shoal.image` |
+//! | VECTOR(n), VECTOR(n, T) | FixedSizeList of Float32, or of T |
+//! | TENSOR(a, b, …), TENSOR(a, b, …, T) | the same, of the extension type `arrow.fixed_shape_tensor` |
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields, TimeUnit};
 use datafusion::sql::sqlparser::tokenizer::Token;
+use shoal_udfs::types::{
+    MAX_LENGTH, image_metadata, image_type, is_element, is_image, tensor_field, tensor_shape,
+};
 
 use super::cursor::Cursor;
 use crate::error::{EngineError, Result};
@@ -29,9 +36,61 @@ use crate::error::{EngineError, Result};
 /// Nesting allowed in a type: enough for any table, little enough for any stack.
 const MAX_DEPTH: usize = 32;
 
-/// Takes a type.
-pub(super) fn data_type(cursor: &mut Cursor) -> Result<DataType> {
-    nested_type(cursor, 0)
+/// Takes the type of a column: a field without a name, with the metadata of an extension type.
+pub(super) fn column_type(cursor: &mut Cursor) -> Result<Field> {
+    if let Some(kind) = cursor.eat_one_of(&FIXED_SIZE) {
+        let parameters = cursor.list(Cursor::value)?;
+        return fixed_size_type(kind, &parameters);
+    }
+    let data_type = nested_type(cursor, 0)?;
+    let metadata = match is_image(&data_type) {
+        true => image_metadata(),
+        false => HashMap::new(),
+    };
+    Ok(Field::new("", data_type, true).with_metadata(metadata))
+}
+
+/// Types whose parameters are sizes, and at the end what they hold if not FLOAT.
+pub(crate) const FIXED_SIZE: [&str; 2] = ["VECTOR", "TENSOR"];
+
+/// The type `VECTOR(parameters)` or `TENSOR(parameters)` as a field without a name.
+///
+/// # Errors
+/// When the parameters make no such type.
+pub(crate) fn fixed_size_type(kind: &str, parameters: &[String]) -> Result<Field> {
+    let written = format!("{kind}({})", parameters.join(", "));
+    let wrong = || {
+        EngineError::invalid(format!(
+            "{written} is not a type: write VECTOR(n) or TENSOR(height, width, …) with sizes from \
+             1 on, of at most {MAX_LENGTH} numbers altogether, and what they are at the end if not \
+             FLOAT: DOUBLE, TINYINT, SMALLINT, INT or BIGINT"
+        ))
+    };
+    let named = parameters
+        .split_last()
+        .and_then(|(last, sizes)| Some((sizes, element_type(last)?)));
+    let (sizes, element) = named.unwrap_or((parameters, DataType::Float32));
+    let shape: Option<Vec<i32>> = sizes.iter().map(|size| size.parse().ok()).collect();
+    let shape = shape.ok_or_else(wrong)?;
+    let tensor = tensor_field("", element, &shape).ok_or_else(wrong)?;
+    match (kind, shape.len()) {
+        ("TENSOR", _) => Ok(tensor),
+        (_, 1) => Ok(tensor.with_metadata(HashMap::new())),
+        _ => Err(wrong()),
+    }
+}
+
+/// What a vector or tensor holds, by its name in SQL.
+fn element_type(name: &str) -> Option<DataType> {
+    Some(match name.to_ascii_uppercase().as_str() {
+        "FLOAT" | "REAL" => DataType::Float32,
+        "DOUBLE" => DataType::Float64,
+        "TINYINT" | "BYTE" => DataType::Int8,
+        "SMALLINT" | "SHORT" => DataType::Int16,
+        "INT" | "INTEGER" => DataType::Int32,
+        "BIGINT" | "LONG" => DataType::Int64,
+        _ => return None,
+    })
 }
 
 fn nested_type(cursor: &mut Cursor, depth: usize) -> Result<DataType> {
@@ -58,6 +117,7 @@ fn nested_type(cursor: &mut Cursor, depth: usize) -> Result<DataType> {
         "STRING" | "TEXT" => DataType::Utf8,
         "BINARY" => DataType::Binary,
         "DATE" => DataType::Date32,
+        "IMAGE" => image_type(),
         "TIMESTAMP" | "TIMESTAMP_LTZ" => {
             DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")))
         }
@@ -93,6 +153,7 @@ fn refused_type<T>(name: &str, cursor: &Cursor) -> Result<T> {
         "DATETIME" => "use TIMESTAMP",
         "VARIANT" | "JSON" | "JSONB" => "use STRING or a STRUCT",
         "UUID" => "use STRING",
+        "VECTOR" | "TENSOR" => "use ARRAY<FLOAT>: only a whole column is a VECTOR or TENSOR",
         "INTERVAL" | "TIME" | "VOID" => "use BIGINT or STRING",
         _ => return cursor.unexpected("a type"),
     };
@@ -166,6 +227,22 @@ fn structure(cursor: &mut Cursor, depth: usize) -> Result<DataType> {
     Ok(DataType::Struct(fields.into()))
 }
 
+/// The SQL name of a column's type: as [`sql_type`], and TENSOR where its metadata says so.
+pub fn sql_type_of(field: &Field) -> String {
+    match (tensor_shape(field), field.data_type()) {
+        (Some(shape), DataType::FixedSizeList(item, _)) => fixed_size("TENSOR", &shape, item),
+        _ => sql_type(field.data_type()),
+    }
+}
+
+fn fixed_size(kind: &str, sizes: &[i32], item: &Field) -> String {
+    let mut parameters: Vec<String> = sizes.iter().map(i32::to_string).collect();
+    if item.data_type() != &DataType::Float32 {
+        parameters.push(sql_type(item.data_type()));
+    }
+    format!("{kind}({})", parameters.join(", "))
+}
+
 /// The SQL name of `data_type`, such that a statement with it makes the type again; Arrow's own
 /// name for a type that tables cannot have.
 pub fn sql_type(data_type: &DataType) -> String {
@@ -183,6 +260,9 @@ pub fn sql_type(data_type: &DataType) -> String {
         DataType::Date32 => "DATE".into(),
         DataType::Timestamp(_, Some(_)) => "TIMESTAMP".into(),
         DataType::Timestamp(_, None) => "TIMESTAMP_NTZ".into(),
+        DataType::FixedSizeList(item, length) if is_element(item.data_type()) => {
+            fixed_size("VECTOR", &[*length], item)
+        }
         DataType::List(item)
         | DataType::LargeList(item)
         | DataType::ListView(item)
@@ -195,6 +275,7 @@ pub fn sql_type(data_type: &DataType) -> String {
             ),
             other => other.to_string(),
         },
+        image if is_image(image) => "IMAGE".into(),
         DataType::Struct(fields) => struct_type(fields),
         DataType::Dictionary(_, value) => sql_type(value),
         other => other.to_string(),
