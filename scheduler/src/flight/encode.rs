@@ -15,6 +15,7 @@ use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
+use shoal_udfs::types::{image_metadata, is_image};
 use tonic::Status;
 
 use super::status::internal;
@@ -27,7 +28,7 @@ const MESSAGE_BYTES: usize = 2 << 20;
 
 /// `schema` with the types that are sent: dictionaries and runs as their values, large lists as
 /// lists, and views as what they view. With `keep_views`, columns that are views stay so; views
-/// inside other types never do.
+/// inside other types never do. An IMAGE says so, also where the plan has lost its metadata.
 pub(super) fn wire_schema(schema: &Schema, keep_views: bool) -> SchemaRef {
     let fields: Vec<FieldRef> = schema
         .fields()
@@ -36,11 +37,21 @@ pub(super) fn wire_schema(schema: &Schema, keep_views: bool) -> SchemaRef {
             if keep_views && is_view(field.data_type()) {
                 Arc::clone(field)
             } else {
-                wire_field(field)
+                marked(wire_field(field))
             }
         })
         .collect();
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+/// `field` with its extension type, if it has the storage of an IMAGE.
+fn marked(field: FieldRef) -> FieldRef {
+    if !is_image(field.data_type()) {
+        return field;
+    }
+    let mut field = Field::clone(&field);
+    field.metadata_mut().extend(image_metadata());
+    Arc::new(field)
 }
 
 fn is_view(data_type: &DataType) -> bool {
@@ -292,6 +303,16 @@ mod tests {
             .filter(|size| **size > MESSAGE_BYTES + 4096)
             .count();
         assert_eq!(above, 1, "only the huge row goes over: {sizes:?}");
+    }
+
+    #[tokio::test]
+    async fn an_image_is_marked_also_where_its_plan_has_forgotten_it() {
+        let images = arrow::array::new_null_array(&shoal_udfs::types::image_type(), 2);
+        let batch = RecordBatch::try_from_iter_with_nullable([("i", images, true)]).unwrap();
+        assert!(batch.schema().field(0).metadata().is_empty());
+        let (_, batches) = over_the_wire(batch, false).await;
+        let schema = batches[0].schema();
+        assert_eq!(schema.field(0).metadata(), &image_metadata());
     }
 
     #[tokio::test]

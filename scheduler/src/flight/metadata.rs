@@ -14,7 +14,7 @@ use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
 use arrow_flight::sql::{Command, CommandGetDbSchemas, CommandGetTables};
 use futures::{StreamExt, stream};
 use shoal_catalog::{Listing, TableKind};
-use shoal_engine::parser::sql_type;
+use shoal_engine::parser::sql_type_of;
 use tonic::Status;
 
 use super::FrontDoor;
@@ -204,7 +204,7 @@ fn described(schema: &Schema) -> SchemaRef {
         .zip(sent.fields())
         .map(|(field, sent)| {
             let mut metadata = sent.metadata().clone();
-            metadata.insert(TYPE_NAME.to_owned(), sql_type(field.data_type()));
+            metadata.insert(TYPE_NAME.to_owned(), sql_type_of(field));
             if let Some(comment) = metadata.get(COMMENT) {
                 metadata.insert(REMARKS.to_owned(), comment.clone());
             }

@@ -273,6 +273,36 @@ mod tests {
     }
 
     #[test]
+    fn a_table_shows_mode_and_size_of_an_image_whose_parts_are_there() {
+        let image = |width: Option<i32>| -> Vec<ArrayRef> {
+            vec![
+                Arc::new(BinaryArray::from(vec![&[0_u8; 6][..]])),
+                Arc::new(arrow::array::Int32Array::from(vec![1])),
+                Arc::new(arrow::array::Int32Array::from(vec![width])),
+                Arc::new(arrow::array::Int32Array::from(vec![3])),
+                Arc::new(StringArray::from(vec!["RGB"])),
+            ]
+        };
+        let shown = |width, nulls| {
+            let fields = shoal_udfs::types::image_fields();
+            let images = StructArray::new(fields, image(width), nulls);
+            let batch =
+                RecordBatch::try_from_iter([("photo", Arc::new(images) as ArrayRef)]).unwrap();
+            let schema = batch.schema();
+            let page = written(Format::Table, &[batch], &schema);
+            let page = String::from_utf8(page).unwrap();
+            page.lines()
+                .nth(3)
+                .unwrap()
+                .trim_matches(['|', ' '])
+                .to_owned()
+        };
+        assert_eq!(shown(Some(2), None), "RGB 2×1");
+        assert!(shown(None, None).starts_with("{data: "));
+        assert_eq!(shown(Some(2), Some(vec![false].into())), "NULL");
+    }
+
+    #[test]
     fn csv_quotes_text_and_writes_nested_values_as_json() {
         assert_eq!(
             text(Format::Csv),

@@ -3,16 +3,17 @@
 //! Column widths come from the first [`BLOCK`] rows, so a result of any size is
 //! printed as it arrives; a later, wider value pushes its own line only. Text
 //! is never cut, and its line breaks are kept; binary values are shortened to
-//! their first bytes and their length, nested ones to [`NESTED_WIDTH`]
-//! characters. Control characters are shown, not sent: data cannot drive the
+//! their first bytes and their length, images to their mode and size, nested
+//! ones to [`NESTED_WIDTH`] characters. Control characters are shown, not sent: data cannot drive the
 //! terminal.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Int32Type, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use shoal_udfs::types::is_image;
 use unicode_width::UnicodeWidthStr;
 
 use super::{RowWriter, Sink};
@@ -140,11 +141,37 @@ fn cell(column: &dyn Array, formatter: &ArrayFormatter<'_>, row: usize) -> Resul
     {
         return Ok(vec![short_binary(bytes)]);
     }
+    if column.is_valid(row)
+        && let Some(text) = image_text(column, row)
+    {
+        return Ok(vec![text]);
+    }
     let text = formatter.value(row).try_to_string()?;
     if column.data_type().is_nested() {
         return Ok(vec![shortened(&visible(&text.replace('\n', " ")))]);
     }
     Ok(text.split('\n').map(visible).collect())
+}
+
+/// An IMAGE as `RGB 640×480`; none for any other value.
+fn image_text(column: &dyn Array, row: usize) -> Option<String> {
+    if !is_image(column.data_type()) {
+        return None;
+    }
+    let parts = column.as_struct();
+    let number = |name| {
+        let numbers = parts.column_by_name(name)?;
+        let numbers = numbers.as_primitive_opt::<Int32Type>()?;
+        numbers.is_valid(row).then(|| numbers.value(row))
+    };
+    let modes = parts.column_by_name("mode")?.as_string_opt::<i32>()?;
+    let mode = modes.is_valid(row).then(|| modes.value(row))?;
+    Some(format!(
+        "{} {}×{}",
+        visible(mode),
+        number("width")?,
+        number("height")?
+    ))
 }
 
 fn binary_value(column: &dyn Array, row: usize) -> Option<&[u8]> {
