@@ -15,5 +15,7 @@ mod queries;
 mod seeds;
 #[path = "engine/tpch.rs"]
 mod tpch;
+#[path = "engine/types.rs"]
+mod types;
 #[path = "engine/writes.rs"]
 mod writes;

@@ -1,5 +1,5 @@
-//! `docs/sql.md` tells the truth: every statement in it runs, in order, in one lake, and prints what
-//! stands below it. `SHOAL_UPDATE_DOCS=1` writes down what is printed instead.
+//! `docs/sql.md` and `docs/types.md` tell the truth: every statement of a page runs, in order, in one
+//! lake, and prints what stands below it. `SHOAL_UPDATE_DOCS=1` writes down what is printed instead.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,16 @@ use crate::harness::{Lake, Outcome};
 
 #[tokio::test]
 async fn every_statement_of_the_reference_prints_what_stands_below_it() {
-    let path = Path::new("../docs/sql.md");
+    prints_what_stands_below_it("../docs/sql.md").await;
+}
+
+#[tokio::test]
+async fn every_statement_of_the_page_on_types_prints_what_stands_below_it() {
+    prints_what_stands_below_it("../docs/types.md").await;
+}
+
+async fn prints_what_stands_below_it(path: &str) {
+    let path = Path::new(path);
     let page = fs::read_to_string(path).unwrap();
     let lake = Lake::new().await;
     let mut printed = String::new();
@@ -36,7 +45,7 @@ async fn every_statement_of_the_reference_prints_what_stands_below_it() {
         return;
     }
     for (line, (expected, printed)) in page.lines().zip(printed.lines()).enumerate() {
-        assert_eq!(expected, printed, "docs/sql.md, line {}", line + 1);
+        assert_eq!(expected, printed, "{}, line {}", path.display(), line + 1);
     }
     assert_eq!(page.lines().count(), printed.lines().count());
 }
