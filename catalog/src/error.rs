@@ -14,6 +14,8 @@ pub enum ObjectKind {
     Schema,
     /// A table or a view: they share one name space.
     Table,
+    /// A model.
+    Model,
 }
 
 impl fmt::Display for ObjectKind {
@@ -22,6 +24,7 @@ impl fmt::Display for ObjectKind {
             Self::Catalog => "catalog",
             Self::Schema => "schema",
             Self::Table => "table or view",
+            Self::Model => "model",
         })
     }
 }

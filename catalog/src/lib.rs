@@ -1,4 +1,4 @@
-//! The names of the lakehouse: which catalogs, schemas, tables and views exist, and where a
+//! The names of the lakehouse: which catalogs, schemas, tables, views and models exist, and where a
 //! table's data lies. It never reads the data itself; `shoal-lake` does.
 //!
 //! The names are kept in SQLite or PostgreSQL, chosen by URL, through one code path:
@@ -23,12 +23,14 @@
 mod connection;
 mod entry;
 mod error;
+mod models;
 mod schemas;
 mod tables;
 
 pub use connection::Catalog;
 pub use entry::{CreateMode, Listing, SchemaEntry, TableEntry, TableKind};
 pub use error::{CatalogError, ObjectKind};
+pub use models::ModelEntry;
 
 /// The catalog every installation starts with, and the one a session starts in.
 pub const DEFAULT_CATALOG: &str = "lake";

@@ -55,7 +55,7 @@ impl Catalog {
         Ok(inserted == 1)
     }
 
-    /// Drops a catalog. With `cascade` its schemas and tables go too; without, it may hold nothing
+    /// Drops a catalog. With `cascade` its schemas, tables and models go too; without, it may hold nothing
     /// but an empty schema `default`. Returns the entries of the tables and views that went, or
     /// `None` if there is no such catalog. Files are not touched.
     ///
@@ -84,6 +84,11 @@ impl Catalog {
             dropped = sqlx::query(&sql)
                 .bind(&name)
                 .fetch_all(&mut *transaction)
+                .await
+                .map_err(failed)?;
+            sqlx::query("DELETE FROM shoal_models WHERE catalog_name = $1")
+                .bind(&name)
+                .execute(&mut *transaction)
                 .await
                 .map_err(failed)?;
         }
@@ -181,7 +186,7 @@ impl Catalog {
         Ok(inserted == 1)
     }
 
-    /// Drops a schema; with `cascade` its tables and views too. Returns the entries of those that
+    /// Drops a schema; with `cascade` its tables, views and models too. Returns the entries of those that
     /// went, or `None` if there is no such schema. Files are not touched.
     ///
     /// # Errors
@@ -213,6 +218,12 @@ impl Catalog {
                 .bind(&catalog)
                 .bind(&schema)
                 .fetch_all(&mut *transaction)
+                .await
+                .map_err(failed)?;
+            sqlx::query("DELETE FROM shoal_models WHERE catalog_name = $1 AND schema_name = $2")
+                .bind(&catalog)
+                .bind(&schema)
+                .execute(&mut *transaction)
                 .await
                 .map_err(failed)?;
         }

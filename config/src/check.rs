@@ -14,6 +14,7 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
         query,
         write,
         images,
+        models,
         ..
     } = settings;
     let at_least_one: [(&str, u64); 16] = [
@@ -36,6 +37,8 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
         ("images.max_pixels", images.max_pixels),
         ("images.max_alloc", images.max_alloc.0),
         ("images.max_seconds", images.max_seconds),
+        ("models.max_file_bytes", models.max_file_bytes.0),
+        ("models.batch_size", models.batch_size as u64),
     ];
     for (key, value) in at_least_one {
         if value == 0 {
@@ -61,6 +64,15 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
                 "must not exceed 1GiB: an Arrow batch of binary values ends at 2GiB",
             ));
         }
+    }
+    if models.cache < models.max_file_bytes {
+        return Err(origins.refuse(
+            "models.cache",
+            format!(
+                "must not be less than models.max_file_bytes ({}): a model that does not fit would be loaded for every batch",
+                models.max_file_bytes
+            ),
+        ));
     }
     if flight.anonymous && !is_loopback(&flight.bind_host) {
         return Err(origins.refuse(

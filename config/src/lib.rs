@@ -38,8 +38,8 @@ pub use place::store_url;
 pub use process::ProcessArgs;
 pub use secret::Secret;
 pub use settings::{
-    Cluster, ExecutorSettings, FlightSettings, ImageSettings, Placement, Processing, QuerySettings,
-    SchedulerSettings, Settings, WriteSettings,
+    Cluster, ExecutorSettings, FlightSettings, ImageSettings, ModelSettings, Placement, Processing,
+    QuerySettings, SchedulerSettings, Settings, WriteSettings,
 };
 pub use signals::stop_on_signal;
 pub use stack::deepen_stacks;

@@ -28,6 +28,8 @@ pub struct Settings {
     pub write: WriteSettings,
     /// Limits on images.
     pub images: ImageSettings,
+    /// Limits on ONNX models.
+    pub models: ModelSettings,
 }
 
 /// Batches and retries of data processing.
@@ -278,6 +280,28 @@ impl Default for ImageSettings {
             max_pixels: 89_000_000,
             max_alloc: ByteSize::gib(1),
             max_seconds: 30,
+        }
+    }
+}
+
+/// Limits that keep models from taking a process down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelSettings {
+    /// Largest file that `CREATE MODEL` takes in.
+    pub max_file_bytes: ByteSize,
+    /// Models kept in memory by a process, by the size of their files; at least `max_file_bytes`.
+    pub cache: ByteSize,
+    /// Most vectors that go through a model at a time; at least 1. Pictures go one by one.
+    pub batch_size: usize,
+}
+
+impl Default for ModelSettings {
+    fn default() -> Self {
+        Self {
+            max_file_bytes: ByteSize::mib(512),
+            cache: ByteSize::gib(1),
+            batch_size: 64,
         }
     }
 }

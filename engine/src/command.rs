@@ -11,6 +11,7 @@ use shoal_catalog::{CreateMode, SchemaEntry, TableEntry, TableKind};
 use shoal_lake::{Changes, WriteMode};
 
 use crate::error::{EngineError, Result};
+use crate::models;
 use crate::parser::{CreateView, Name, Show, Statement, Use};
 use crate::place::location_url;
 use crate::planned::CommandOutput;
@@ -131,6 +132,10 @@ impl Command {
             } => self.drop_catalog(name, *if_exists, *cascade).await?,
             Statement::CreateView(view) => self.create_view(view).await?,
             Statement::DropView { name, if_exists } => self.drop_view(name, *if_exists).await?,
+            Statement::CreateModel(model) => models::create(session, model).await?,
+            Statement::DropModel { name, if_exists } => {
+                models::drop(session, name, *if_exists).await?;
+            }
             Statement::SetProperties { name, properties } => {
                 let changes = properties
                     .iter()

@@ -19,6 +19,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use shoal_catalog::{Catalog, Listing, SchemaEntry, TableEntry};
 use shoal_config::Settings;
 use shoal_lake::{Format, Lake, LakePlanner, TableRef, image_limits};
+use shoal_models::Models;
 use shoal_udfs::FuseImageCalls;
 use url::Url;
 
@@ -35,6 +36,7 @@ pub struct Engine {
     settings: Arc<Settings>,
     catalog: Catalog,
     lake: Arc<Lake>,
+    models: Models,
     state: SessionState,
     cluster: OnceLock<Arc<dyn Cluster>>,
 }
@@ -53,11 +55,13 @@ impl Engine {
     pub async fn new(settings: Arc<Settings>) -> Result<Arc<Self>> {
         let catalog = Catalog::open(&settings.catalog.url).await?;
         let lake = Lake::new(&settings);
-        let state = base_state(&settings, &lake)?;
+        let models = Models::new(lake.stores().clone(), &settings.models)?;
+        let state = base_state(&settings, &lake, &models)?;
         Ok(Arc::new(Self {
             settings,
             catalog,
             lake,
+            models,
             state,
             cluster: OnceLock::new(),
         }))
@@ -93,6 +97,11 @@ impl Engine {
     /// Its tables.
     pub fn lake(&self) -> &Arc<Lake> {
         &self.lake
+    }
+
+    /// Its models.
+    pub(crate) fn models(&self) -> &Models {
+        &self.models
     }
 
     /// The DataFusion session every statement starts from.
@@ -209,7 +218,7 @@ fn hint<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
     nearest(name, names).map_or_else(String::new, |near| format!("; did you mean {near}?"))
 }
 
-fn base_state(settings: &Settings, lake: &Arc<Lake>) -> Result<SessionState> {
+fn base_state(settings: &Settings, lake: &Arc<Lake>, models: &Models) -> Result<SessionState> {
     let executor = &settings.cluster.executor;
     let memory = usize::try_from(settings.query.local_memory().0).unwrap_or(usize::MAX);
     let spill = &executor.spill_dir;
@@ -242,6 +251,7 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>) -> Result<SessionState> {
         .with_type_planner(Arc::new(crate::types::SparkTypes))
         .build();
     shoal_udfs::register_functions(&mut state, limits)?;
+    shoal_models::register_functions(&mut state, models, limits)?;
     Ok(state)
 }
 

@@ -33,7 +33,7 @@ pub enum EngineError {
     /// A name that nothing has.
     #[error("{kind} {name} does not exist{hint}")]
     NotFound {
-        /// "table", "schema", "catalog", "view", "column", "setting", "function".
+        /// "table", "schema", "catalog", "view", "model", "column", "setting", "function".
         kind: &'static str,
         /// The full name.
         name: String,
@@ -63,6 +63,10 @@ pub enum EngineError {
     /// A table could not be read or written.
     #[error(transparent)]
     Lake(#[from] shoal_lake::LakeError),
+
+    /// A model could not be taken in.
+    #[error(transparent)]
+    Model(#[from] shoal_models::ModelError),
 
     /// The catalog could not answer.
     #[error(transparent)]

@@ -28,6 +28,8 @@ mod functions;
 mod ingest;
 mod insert;
 mod interval;
+mod model_calls;
+mod models;
 mod named_arguments;
 mod parameters;
 pub mod parser;

@@ -22,6 +22,7 @@ use shoal_lake::Snapshot;
 use crate::config::statement_config;
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
+use crate::model_calls;
 use crate::parser::{Name, Statement, parse};
 use crate::providers::Catalogs;
 use crate::rewrite::{SessionNames, match_columns, normalize};
@@ -187,6 +188,7 @@ impl Scope {
             user: self.user.clone(),
         };
         normalize(&mut *query, Some(&names))?;
+        model_calls::resolve(&self.engine, current, &mut query).await?;
         let state = self.state(current)?;
         let mut statement = DataFusionStatement::Statement(Box::new(SqlStatement::Query(query)));
         let references = state.resolve_table_references(&statement)?;

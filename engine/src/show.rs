@@ -6,13 +6,14 @@
 //! | SHOW SCHEMAS | namespace |
 //! | SHOW TABLES | namespace, tableName, isTemporary |
 //! | SHOW VIEWS | namespace, viewName, isTemporary |
+//! | SHOW MODELS | namespace, modelName, version, input, output, comment |
 //! | SHOW COLUMNS | col_name |
 //! | SHOW CREATE TABLE | createtab_stmt |
 //! | SHOW TBLPROPERTIES, SHOW ALL, SHOW key | key, value |
 //! | SHOW PARTITIONS | partition |
 //! | SHOW FUNCTIONS | function, description |
 //! | DESCRIBE of a table or query | col_name, data_type, comment |
-//! | DESCRIBE SCHEMA | info_name, info_value |
+//! | DESCRIBE SCHEMA, DESCRIBE MODEL | info_name, info_value |
 //! | DESCRIBE FUNCTION | function_desc |
 //! | EXPLAIN | plan_type, plan |
 
@@ -27,6 +28,7 @@ use crate::describe;
 use crate::error::{EngineError, Result};
 use crate::explain;
 use crate::functions;
+use crate::models;
 use crate::parser::{Describe, Name, Show, Statement};
 use crate::scope::{Current, FullName, Relation, VIEW_CATALOG, VIEW_SCHEMA};
 use crate::session::Session;
@@ -48,6 +50,14 @@ pub(crate) fn schema(statement: &Statement) -> Option<SchemaRef> {
             Show::Schemas { .. } => &["namespace"],
             Show::Tables { .. } => &["namespace", "tableName", "isTemporary"],
             Show::Views { .. } => &["namespace", "viewName", "isTemporary"],
+            Show::Models { .. } => &[
+                "namespace",
+                "modelName",
+                "version",
+                "input",
+                "output",
+                "comment",
+            ],
             Show::Columns(_) => &["col_name"],
             Show::CreateTable(_) => &["createtab_stmt"],
             Show::Properties { .. } | Show::Settings | Show::Setting(_) => &["key", "value"],
@@ -57,7 +67,7 @@ pub(crate) fn schema(statement: &Statement) -> Option<SchemaRef> {
         },
         Statement::Describe(describe) => match describe {
             Describe::Table { .. } | Describe::Query(_) => &["col_name", "data_type", "comment"],
-            Describe::Schema { .. } => &["info_name", "info_value"],
+            Describe::Schema { .. } | Describe::Model(_) => &["info_name", "info_value"],
             Describe::Function { .. } => &["function_desc"],
         },
         Statement::Explain(_) => return Some(explain_schema()),
@@ -94,6 +104,7 @@ pub(crate) async fn rows(session: &Arc<Session>, statement: &Statement) -> Resul
         Statement::Describe(Describe::Schema { name }) => {
             describe::schema(session, &session.current().schema(Some(name))).await?
         }
+        Statement::Describe(Describe::Model(model)) => models::describe(session, model).await?,
         Statement::Describe(Describe::Function { name, extended }) => {
             functions::describe(session.engine().base_state(), name, *extended)?
         }
@@ -149,6 +160,9 @@ async fn show_rows(session: &Arc<Session>, show: &Show) -> Result<Vec<TextRow>> 
             tables(session, schema.as_ref(), pattern, false).await?
         }
         Show::Views { schema, pattern } => tables(session, schema.as_ref(), pattern, true).await?,
+        Show::Models { schema, pattern } => {
+            models::show(session, schema.as_ref(), pattern.as_deref()).await?
+        }
         Show::Columns(name) => {
             let name = session.current().table(name);
             let relation = session.scope().relation(&name).await?;
@@ -269,7 +283,7 @@ async fn partitions(session: &Session, name: &FullName) -> Result<Vec<TextRow>> 
 
 /// Whether `name` matches a pattern of `SHOW … LIKE`: `*` and `%` stand for any characters, `|`
 /// separates alternatives, and case does not matter.
-fn matches(name: &str, pattern: Option<&str>) -> bool {
+pub(crate) fn matches(name: &str, pattern: Option<&str>) -> bool {
     let Some(pattern) = pattern else {
         return true;
     };

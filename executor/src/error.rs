@@ -46,6 +46,9 @@ pub enum ExecutorError {
     /// The execution runtime could not be set up.
     #[error("cannot set up the execution runtime: {0}")]
     Runtime(#[from] DataFusionError),
+    /// Models could not be made ready.
+    #[error(transparent)]
+    Models(#[from] shoal_models::ModelError),
     /// The scheduler refused the executor, or the connection to it failed.
     #[error("scheduler {scheduler}: {source}")]
     Scheduler {

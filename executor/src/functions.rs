@@ -5,11 +5,13 @@ use ballista_core::registry::BallistaFunctionRegistry;
 use datafusion::error::Result;
 use datafusion::execution::session_state::SessionStateBuilder;
 use shoal_images::probe::Limits;
+use shoal_models::Models;
 
 /// DataFusion's functions and Shoal's, under the very names that sessions know.
-pub(crate) fn registry(limits: Limits) -> Result<BallistaFunctionRegistry> {
+pub(crate) fn registry(models: &Models, limits: Limits) -> Result<BallistaFunctionRegistry> {
     let mut session = SessionStateBuilder::new_with_default_features().build();
     shoal_udfs::register_functions(&mut session, limits)?;
+    shoal_models::register_functions(&mut session, models, limits)?;
     Ok(BallistaFunctionRegistry {
         scalar_functions: session.scalar_functions().clone(),
         aggregate_functions: session.aggregate_functions().clone(),

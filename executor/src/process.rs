@@ -29,6 +29,7 @@ use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use shoal_config::Settings;
 use shoal_images::probe::Limits;
 use shoal_lake::image_limits;
+use shoal_models::Models;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -88,6 +89,7 @@ struct Node {
     heartbeat_seconds: u64,
     grace: Duration,
     limits: Limits,
+    models: Models,
     runtimes: Arc<TaskRuntimes>,
     work: ProcessDir,
     _spill: ProcessDir,
@@ -104,8 +106,9 @@ impl Node {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             vcores => vcores,
         };
+        let stores = shoal_lake::Stores::new(&settings.storage, settings.processing.max_retries);
         let runtimes = TaskRuntimes::new(
-            shoal_lake::Stores::new(&settings.storage, settings.processing.max_retries),
+            stores.clone(),
             executor.memory.0,
             vcores,
             spill.path(),
@@ -121,6 +124,7 @@ impl Node {
             heartbeat_seconds: cluster.heartbeat_seconds.max(1),
             grace: Duration::from_secs(cluster.shutdown_grace_seconds),
             limits: image_limits(&settings.images),
+            models: Models::new(stores, &settings.models)?,
             runtimes: Arc::new(runtimes),
             work,
             _spill: spill,
@@ -274,7 +278,7 @@ impl Node {
             &self.work_path(),
             runtime_producer,
             Arc::new(session_config),
-            Arc::new(functions::registry(self.limits)?),
+            Arc::new(functions::registry(&self.models, self.limits)?),
             Arc::new(LoggingMetricsCollector::default()),
             self.vcores,
             Arc::new(StageEngine::new()),

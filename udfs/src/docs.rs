@@ -56,7 +56,8 @@ async fn page() -> String {
     let mut page = "# Functions\n\n\
         Shoal's own functions, beside those of DataFusion and the Spark names. This page is made \
         from their documentation, which `SHOW FUNCTIONS` and `DESCRIBE FUNCTION` print too; the \
-        answers come from the pictures in `examples/photos`.\n"
+        answers come from the pictures in `examples/photos`. Functions that run neural networks are \
+        in [models.md](models.md).\n"
         .to_owned();
     let mut section = "";
     let scalars = scalar_functions(Limits::default());

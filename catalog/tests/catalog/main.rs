@@ -49,6 +49,9 @@ behaviours!(
     of_concurrent_creations_one_wins,
     processes_may_open_a_new_catalog_at_once,
     two_handles_see_each_others_changes,
+    every_replacement_of_a_model_is_a_version,
+    of_concurrent_replacements_of_a_model_each_gets_a_version,
+    models_go_with_their_schema,
 );
 
 #[tokio::test]

@@ -111,9 +111,10 @@ pub(super) fn drop(cursor: &mut Cursor) -> Result<Statement> {
         "DATABASE",
         "NAMESPACE",
         "CATALOG",
+        "MODEL",
     ];
     let Some(kind) = cursor.eat_one_of(&kinds) else {
-        return cursor.unexpected("TABLE, VIEW, SCHEMA or CATALOG");
+        return cursor.unexpected("TABLE, VIEW, MODEL, SCHEMA or CATALOG");
     };
     let if_exists = cursor.eat_all(&["IF", "EXISTS"]);
     Ok(match kind {
@@ -124,6 +125,10 @@ pub(super) fn drop(cursor: &mut Cursor) -> Result<Statement> {
         },
         "VIEW" => Statement::DropView {
             name: cursor.table_name()?,
+            if_exists,
+        },
+        "MODEL" => Statement::DropModel {
+            name: cursor.name("model", 3)?,
             if_exists,
         },
         "CATALOG" => Statement::DropCatalog {

@@ -11,6 +11,7 @@ mod define;
 mod depth;
 mod dialect;
 mod insert;
+mod model;
 mod refused;
 mod show;
 mod statement;
@@ -27,8 +28,8 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use self::cursor::{Cursor, syntax_error};
 pub use self::dialect::ShoalDialect;
 pub use self::statement::{
-    Check, Column, CopyImages, CreateTable, CreateView, Describe, Explain, ExplainFormat, Insert,
-    Name, PartitionFunction, PartitionItem, Show, Statement, Use,
+    Check, Column, CopyImages, CreateModel, CreateTable, CreateView, Describe, Explain,
+    ExplainFormat, Insert, ModelName, Name, PartitionFunction, PartitionItem, Show, Statement, Use,
 };
 pub(crate) use self::types::{FIXED_SIZE, fixed_size_type};
 pub use self::types::{quoted, sql_type, sql_type_of};
@@ -163,8 +164,11 @@ fn create(cursor: &mut Cursor) -> Result<Statement> {
     if cursor.eat("VIEW") {
         return define::create_view(cursor, or_replace);
     }
+    if cursor.eat("MODEL") {
+        return model::create_model(cursor, or_replace);
+    }
     if or_replace {
-        return cursor.unexpected("TABLE or VIEW");
+        return cursor.unexpected("TABLE, VIEW or MODEL");
     }
     if cursor
         .eat_one_of(&["SCHEMA", "DATABASE", "NAMESPACE"])
@@ -175,5 +179,5 @@ fn create(cursor: &mut Cursor) -> Result<Statement> {
     if cursor.eat("CATALOG") {
         return define::create_catalog(cursor);
     }
-    cursor.unexpected("TABLE, VIEW, SCHEMA or CATALOG")
+    cursor.unexpected("TABLE, VIEW, MODEL, SCHEMA or CATALOG")
 }

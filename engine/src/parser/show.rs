@@ -3,6 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
+use super::model::model_name;
 use super::statement::{Describe, Explain, ExplainFormat, Name, Show, Statement};
 use crate::error::{EngineError, Result};
 
@@ -31,6 +32,11 @@ pub(super) fn show(cursor: &mut Cursor) -> Result<Statement> {
         }
     } else if cursor.eat("VIEWS") {
         Show::Views {
+            schema: in_schema(cursor)?,
+            pattern: pattern(cursor)?,
+        }
+    } else if cursor.eat("MODELS") {
+        Show::Models {
             schema: in_schema(cursor)?,
             pattern: pattern(cursor)?,
         }
@@ -135,6 +141,9 @@ pub(super) fn describe(cursor: &mut Cursor) -> Result<Statement> {
             name: cursor.identifier("a function")?,
             extended,
         }
+    } else if cursor.is("MODEL") && matches!(cursor.peek_nth(1), Token::Word(_)) {
+        cursor.eat("MODEL");
+        Describe::Model(model_name(cursor)?)
     } else if cursor
         .eat_one_of(&["SCHEMA", "DATABASE", "NAMESPACE"])
         .is_some()

@@ -74,6 +74,15 @@ pub enum Statement {
         /// No error if there is none.
         if_exists: bool,
     },
+    /// `CREATE MODEL`.
+    CreateModel(Box<CreateModel>),
+    /// `DROP MODEL`.
+    DropModel {
+        /// The model.
+        name: Name,
+        /// No error if there is none.
+        if_exists: bool,
+    },
     /// `ALTER TABLE … SET TBLPROPERTIES`.
     SetProperties {
         /// The table or view.
@@ -287,6 +296,32 @@ pub struct CreateView {
     pub query: Box<Query>,
 }
 
+/// `CREATE MODEL`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateModel {
+    /// The model.
+    pub name: Name,
+    /// Make another version of an existing one.
+    pub or_replace: bool,
+    /// Leave an existing one alone.
+    pub if_not_exists: bool,
+    /// URL of an ONNX file.
+    pub location: String,
+    /// `OPTIONS (…)`, keys in lower case, lists joined by commas.
+    pub options: BTreeMap<String, String>,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// A model, and the version of it that is meant; the newest if none is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelName {
+    /// The model.
+    pub name: Name,
+    /// `@2`.
+    pub version: Option<u64>,
+}
+
 /// `INSERT`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Insert {
@@ -342,6 +377,13 @@ pub enum Show {
         /// `LIKE`.
         pattern: Option<String>,
     },
+    /// `SHOW MODELS`.
+    Models {
+        /// `IN`.
+        schema: Option<Name>,
+        /// `LIKE`.
+        pattern: Option<String>,
+    },
     /// `SHOW COLUMNS IN`.
     Columns(Name),
     /// `SHOW CREATE TABLE`.
@@ -392,6 +434,8 @@ pub enum Describe {
         /// With its examples.
         extended: bool,
     },
+    /// A model.
+    Model(ModelName),
     /// The columns of a query.
     Query(Box<Query>),
 }
