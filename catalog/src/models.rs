@@ -71,7 +71,12 @@ impl Catalog {
     ///
     /// # Errors
     /// [`CatalogError::Query`] if the database fails.
-    pub async fn model_versions(&self, catalog: &str, schema: &str, name: &str) -> Result<Vec<ModelEntry>> {
+    pub async fn model_versions(
+        &self,
+        catalog: &str,
+        schema: &str,
+        name: &str,
+    ) -> Result<Vec<ModelEntry>> {
         let sql = format!(
             "SELECT {MODEL_COLUMNS} FROM shoal_models \
              WHERE catalog_name = $1 AND schema_name = $2 AND name = $3 ORDER BY version"

@@ -15,7 +15,11 @@ use crate::parser::Name;
 use crate::scope::Current;
 
 /// Functions that run a model, and which of their arguments names it.
-const FUNCTIONS: [(&str, usize); 3] = [("image_embed", 1), ("model_predict", 1), ("model_version", 0)];
+const FUNCTIONS: [(&str, usize); 3] = [
+    ("image_embed", 1),
+    ("model_predict", 1),
+    ("model_version", 0),
+];
 
 /// Puts what running it takes in the place of the name of every model in `query`. All calls of a model in one
 /// query mean the same version.
@@ -31,8 +35,9 @@ pub(crate) async fn resolve(engine: &Engine, current: &Current, query: &mut Quer
     for (name, resolved) in &mut names {
         let (name, version) = parsed(name)?;
         let spec = engine.model(&current.table(&name), version).await?;
-        *resolved = serde_json::to_string(&spec)
-            .map_err(|error| EngineError::invalid(format!("{spec} cannot be put into a plan: {error}")))?;
+        *resolved = serde_json::to_string(&spec).map_err(|error| {
+            EngineError::invalid(format!("{spec} cannot be put into a plan: {error}"))
+        })?;
     }
     if names.is_empty() {
         return Ok(());

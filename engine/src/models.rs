@@ -20,9 +20,15 @@ pub(crate) async fn create(session: &Session, model: &CreateModel) -> Result<()>
     let engine = session.engine();
     let name = session.current().table(&model.name);
     engine.refuse_in_attached(&name.catalog, "a model")?;
-    let schema = Current { catalog: name.catalog.clone(), schema: name.schema.clone() };
+    let schema = Current {
+        catalog: name.catalog.clone(),
+        schema: name.schema.clone(),
+    };
     engine.schema_entry(&schema).await?;
-    let there = engine.catalog().model(&name.catalog, &name.schema, &name.table, None).await?;
+    let there = engine
+        .catalog()
+        .model(&name.catalog, &name.schema, &name.table, None)
+        .await?;
     match there {
         Some(_) if model.if_not_exists => return Ok(()),
         Some(_) if !model.or_replace => return Err(already_exists(&name)),
@@ -30,7 +36,10 @@ pub(crate) async fn create(session: &Session, model: &CreateModel) -> Result<()>
     }
     let location = file_url(&model.location)?;
     let options = ModelOptions::parse(&model.options)?;
-    let (spec, bytes) = engine.models().inspect(&name.to_string(), &location, &options).await?;
+    let (spec, bytes) = engine
+        .models()
+        .inspect(&name.to_string(), &location, &options)
+        .await?;
     let entry = ModelEntry {
         catalog: name.catalog.clone(),
         schema: name.schema.clone(),
@@ -48,7 +57,11 @@ pub(crate) async fn create(session: &Session, model: &CreateModel) -> Result<()>
         (false, true) => CreateMode::IfNotExists,
         (false, false) => CreateMode::Fail,
     };
-    let created = engine.catalog().create_model(&entry, mode).await.map_err(EngineError::from);
+    let created = engine
+        .catalog()
+        .create_model(&entry, mode)
+        .await
+        .map_err(EngineError::from);
     match created {
         Err(error) if error.is_already_exists() => Err(already_exists(&name)),
         created => created.map(|_| ()),
@@ -59,7 +72,10 @@ pub(crate) async fn create(session: &Session, model: &CreateModel) -> Result<()>
 pub(crate) async fn drop(session: &Session, name: &Name, if_exists: bool) -> Result<()> {
     let engine = session.engine();
     let name = session.current().table(name);
-    let dropped = engine.catalog().drop_model(&name.catalog, &name.schema, &name.table).await?;
+    let dropped = engine
+        .catalog()
+        .drop_model(&name.catalog, &name.schema, &name.table)
+        .await?;
     match dropped || if_exists {
         true => Ok(()),
         false => Err(engine.no_such_model(&name, None).await?),
@@ -67,18 +83,32 @@ pub(crate) async fn drop(session: &Session, name: &Name, if_exists: bool) -> Res
 }
 
 /// `SHOW MODELS`: the newest version of each.
-pub(crate) async fn show(session: &Session, schema: Option<&Name>, pattern: Option<&str>) -> Result<Vec<TextRow>> {
+pub(crate) async fn show(
+    session: &Session,
+    schema: Option<&Name>,
+    pattern: Option<&str>,
+) -> Result<Vec<TextRow>> {
     let schema = session.current().schema(schema);
     let engine = session.engine();
     engine.schema_entry(&schema).await?;
     let mut rows = Vec::new();
-    for entry in engine.catalog().models(&schema.catalog, &schema.schema).await? {
+    for entry in engine
+        .catalog()
+        .models(&schema.catalog, &schema.schema)
+        .await?
+    {
         if !matches(&entry.name, pattern) {
             continue;
         }
         let spec = spec_of(&entry)?;
         let version = entry.version.to_string();
-        let mut texts = row(&[&entry.schema, &entry.name, &version, &input_text(&spec), &output_text(&spec)]);
+        let mut texts = row(&[
+            &entry.schema,
+            &entry.name,
+            &version,
+            &input_text(&spec),
+            &output_text(&spec),
+        ]);
         texts.push(entry.comment);
         rows.push(texts);
     }
@@ -89,15 +119,23 @@ pub(crate) async fn show(session: &Session, schema: Option<&Name>, pattern: Opti
 pub(crate) async fn describe(session: &Session, model: &ModelName) -> Result<Vec<TextRow>> {
     let engine = session.engine();
     let name = session.current().table(&model.name);
-    let versions = engine.catalog().model_versions(&name.catalog, &name.schema, &name.table).await?;
-    let numbers: Vec<String> = versions.iter().map(|entry| entry.version.to_string()).collect();
+    let versions = engine
+        .catalog()
+        .model_versions(&name.catalog, &name.schema, &name.table)
+        .await?;
+    let numbers: Vec<String> = versions
+        .iter()
+        .map(|entry| entry.version.to_string())
+        .collect();
     let wanted = |entry: &&ModelEntry| model.version.is_none_or(|version| version == entry.version);
     let Some(entry) = versions.iter().rev().find(wanted) else {
         return Err(engine.no_such_model(&name, model.version).await?);
     };
     let spec = spec_of(entry)?;
     let created = DateTime::from_timestamp_millis(entry.created_at_ms)
-        .map_or_else(String::new, |time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
+        .map_or_else(String::new, |time| {
+            time.to_rfc3339_opts(SecondsFormat::Secs, true)
+        });
     let mut rows = vec![
         row(&["Catalog", &entry.catalog]),
         row(&["Database", &entry.schema]),
@@ -168,7 +206,8 @@ fn file_url(location: &str) -> Result<Url> {
 }
 
 fn definition(spec: &ModelSpec) -> Result<String> {
-    serde_json::to_string(spec).map_err(|error| EngineError::invalid(format!("{spec} cannot be kept: {error}")))
+    serde_json::to_string(spec)
+        .map_err(|error| EngineError::invalid(format!("{spec} cannot be kept: {error}")))
 }
 
 /// What running the version of `entry` takes.
@@ -191,7 +230,10 @@ impl Engine {
     /// # Errors
     /// When there is none, with the nearest name or the versions there are.
     pub(crate) async fn model(&self, name: &FullName, version: Option<u64>) -> Result<ModelSpec> {
-        let entry = self.catalog().model(&name.catalog, &name.schema, &name.table, version).await?;
+        let entry = self
+            .catalog()
+            .model(&name.catalog, &name.schema, &name.table, version)
+            .await?;
         match entry {
             Some(entry) => spec_of(&entry),
             None => Err(self.no_such_model(name, version).await?),
@@ -200,7 +242,9 @@ impl Engine {
 
     async fn no_such_model(&self, name: &FullName, version: Option<u64>) -> Result<EngineError> {
         let catalog = self.catalog();
-        let versions = catalog.model_versions(&name.catalog, &name.schema, &name.table).await?;
+        let versions = catalog
+            .model_versions(&name.catalog, &name.schema, &name.table)
+            .await?;
         if let (Some(version), Some(newest)) = (version, versions.last()) {
             return Ok(EngineError::NotFound {
                 kind: "model",

@@ -5,7 +5,6 @@
 //! a caller waits for its answer; where the caller stands on a worker of a multi-threaded runtime, that
 //! runtime is told, and puts another thread in its place.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, mpsc};
 
@@ -13,8 +12,8 @@ use bytes::Bytes;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use shoal_config::ModelSettings;
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use url::Url;
@@ -62,7 +61,9 @@ struct Loader {
 impl fmt::Debug for Models {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let loaded = self.shared.loader.loaded.entry_count();
-        f.debug_struct("Models").field("loaded", &loaded).finish_non_exhaustive()
+        f.debug_struct("Models")
+            .field("loaded", &loaded)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,9 +94,18 @@ impl Models {
             .max_capacity(settings.cache.0)
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        let loader = Loader { stores, settings: settings.clone(), loaded };
-        let shared = Shared { loader, runtime: Some(runtime) };
-        Ok(Self { shared: Arc::new(shared) })
+        let loader = Loader {
+            stores,
+            settings: settings.clone(),
+            loaded,
+        };
+        let shared = Shared {
+            loader,
+            runtime: Some(runtime),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Looks at the file of a new model: fetches it, checks that it runs with `options` and answers with
@@ -103,12 +113,20 @@ impl Models {
     ///
     /// # Errors
     /// When the file cannot be read, is too large, is no network, or does not fit `options`.
-    pub async fn inspect(&self, name: &str, location: &Url, options: &ModelOptions) -> Result<(ModelSpec, u64)> {
+    pub async fn inspect(
+        &self,
+        name: &str,
+        location: &Url,
+        options: &ModelOptions,
+    ) -> Result<(ModelSpec, u64)> {
         let runtime = self.runtime()?;
         let loader = self.shared.loader.clone();
         let (name, location, options) = (name.to_owned(), location.clone(), options.clone());
-        let inspected = runtime.spawn(async move { loader.inspect(&name, &location, &options).await });
-        inspected.await.map_err(|error| ModelError::Process(error.to_string()))?
+        let inspected =
+            runtime.spawn(async move { loader.inspect(&name, &location, &options).await });
+        inspected
+            .await
+            .map_err(|error| ModelError::Process(error.to_string()))?
     }
 
     /// The network of `spec`, from the cache or from its file. Waits for it on this thread.
@@ -141,7 +159,12 @@ impl Models {
 }
 
 impl Loader {
-    async fn inspect(&self, name: &str, location: &Url, options: &ModelOptions) -> Result<(ModelSpec, u64)> {
+    async fn inspect(
+        &self,
+        name: &str,
+        location: &Url,
+        options: &ModelOptions,
+    ) -> Result<(ModelSpec, u64)> {
         let model = format!("model {name}");
         let bytes = self.fetch(&model, location).await?;
         let size = bytes.len() as u64;
@@ -153,7 +176,7 @@ impl Loader {
             let output = parsed.output(options.output.as_deref())?;
             let input = options.input(parsed.shape())?;
             let network = parsed.into_network(&input, &output, batch)?;
-            Ok((input, output, network.length()))
+            Ok::<_, String>((input, output, network.length()))
         });
         let (input, output, length) = built.await?.map_err(|reason| ModelError::Unusable {
             model,
@@ -180,7 +203,9 @@ impl Loader {
             row_shape: spec.row_shape(),
         };
         let loaded = self.loaded.try_get_with(key, self.load(spec)).await;
-        loaded.map(|loaded| loaded.network).map_err(|error: Arc<ModelError>| error.as_ref().clone())
+        loaded
+            .map(|loaded| loaded.network)
+            .map_err(|error: Arc<ModelError>| error.as_ref().clone())
     }
 
     async fn load(&self, spec: &ModelSpec) -> Result<Loaded> {
@@ -210,7 +235,10 @@ impl Loader {
             Ok(network)
         });
         let network = network.await??.map_err(unusable)?;
-        Ok(Loaded { network: Arc::new(network), bytes: size })
+        Ok(Loaded {
+            network: Arc::new(network),
+            bytes: size,
+        })
     }
 
     async fn fetch(&self, model: &str, location: &Url) -> Result<Bytes> {
@@ -220,9 +248,16 @@ impl Loader {
             reason,
         };
         let limit = self.settings.max_file_bytes.0;
-        let store = self.stores.get_store(location).map_err(|error| unreadable(error.to_string()))?;
-        let path = Path::from_url_path(location.path()).map_err(|error| unreadable(error.to_string()))?;
-        let found = store.get(&path).await.map_err(|error| unreadable(error.to_string()))?;
+        let store = self
+            .stores
+            .get_store(location)
+            .map_err(|error| unreadable(error.to_string()))?;
+        let path =
+            Path::from_url_path(location.path()).map_err(|error| unreadable(error.to_string()))?;
+        let found = store
+            .get(&path)
+            .await
+            .map_err(|error| unreadable(error.to_string()))?;
         if found.meta.size > limit {
             return Err(ModelError::TooLarge {
                 model: model.to_owned(),
@@ -231,7 +266,10 @@ impl Loader {
                 limit,
             });
         }
-        found.bytes().await.map_err(|error| unreadable(error.to_string()))
+        found
+            .bytes()
+            .await
+            .map_err(|error| unreadable(error.to_string()))
     }
 }
 
@@ -244,8 +282,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 /// Options from pairs, for tests.
 #[cfg(test)]
 pub(crate) fn options(pairs: &[(&str, &str)]) -> ModelOptions {
-    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    ModelOptions::parse(&pairs.collect::<BTreeMap<String, String>>()).unwrap()
+    let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    ModelOptions::parse(&pairs.iter().map(pair).collect()).unwrap()
 }
 
 #[cfg(test)]

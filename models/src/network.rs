@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tract_onnx::prelude::{
-    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable,
-    TDim, Tensor, ToDim, TractResult, TypedModel, TypedRunnableModel, tvec,
+    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, TDim,
+    Tensor, ToDim, TractResult, TypedModel, TypedRunnableModel, tvec,
 };
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::DimLike;
@@ -46,9 +46,16 @@ pub struct InputShape {
 /// `N x 3 x 224 x 224`, with a question mark for a size that is left open.
 impl fmt::Display for InputShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let size = |size: &Option<usize>| size.map_or_else(|| "?".to_owned(), |size| size.to_string());
-        f.write_str(&self.batch.map_or_else(|| "N".to_owned(), |batch| batch.to_string()))?;
-        self.row.iter().try_for_each(|dimension| write!(f, " x {}", size(dimension)))
+        let size =
+            |size: &Option<usize>| size.map_or_else(|| "?".to_owned(), |size| size.to_string());
+        f.write_str(
+            &self
+                .batch
+                .map_or_else(|| "N".to_owned(), |batch| batch.to_string()),
+        )?;
+        self.row
+            .iter()
+            .try_for_each(|dimension| write!(f, " x {}", size(dimension)))
     }
 }
 
@@ -77,12 +84,16 @@ impl Parsed {
     fn of(model: InferenceModel) -> Result<Self, String> {
         let inputs = &model.inputs;
         if inputs.len() != 1 {
-            return Err(format!("it has {} inputs, and a model has one", inputs.len()));
+            return Err(format!(
+                "it has {} inputs, and a model has one",
+                inputs.len()
+            ));
         }
         let fact = model.input_fact(0).map_err(|error| error.to_string())?;
         let number = fact.datum_type.concretize();
         if number != Some(DatumType::F32) {
-            let number = number.map_or_else(|| "unknown".to_owned(), |number| format!("{number:?}"));
+            let number =
+                number.map_or_else(|| "unknown".to_owned(), |number| format!("{number:?}"));
             return Err(format!(
                 "its input is of type {number}, and a model takes 32-bit floating-point numbers"
             ));
@@ -93,7 +104,10 @@ impl Parsed {
             .map(|size| size.concretize().and_then(|size| size.to_usize().ok()))
             .collect();
         let shape = match sizes.split_first() {
-            Some((batch, row)) if !fact.shape.is_open() => InputShape { batch: *batch, row: row.to_vec() },
+            Some((batch, row)) if !fact.shape.is_open() => InputShape {
+                batch: *batch,
+                row: row.to_vec(),
+            },
             _ => return Err("it does not say how many dimensions its input has".to_owned()),
         };
         let outputs = model
@@ -101,7 +115,11 @@ impl Parsed {
             .iter()
             .map(|outlet| model.outlet_label(*outlet).unwrap_or_default().to_owned())
             .collect();
-        Ok(Self { model, shape, outputs })
+        Ok(Self {
+            model,
+            shape,
+            outputs,
+        })
     }
 
     /// The shape of its input.
@@ -114,7 +132,10 @@ impl Parsed {
     /// # Errors
     /// The outputs there are, when that is none of them.
     pub(crate) fn output(&self, wanted: Option<&str>) -> Result<String, String> {
-        let found = self.outputs.iter().find(|output| wanted.is_none_or(|wanted| wanted == *output));
+        let found = self
+            .outputs
+            .iter()
+            .find(|output| wanted.is_none_or(|wanted| wanted == *output));
         found.cloned().ok_or_else(|| {
             format!(
                 "it has no output {}; its outputs are {}",
@@ -128,7 +149,12 @@ impl Parsed {
     ///
     /// # Errors
     /// What is wrong with it, as the rest of a sentence.
-    pub(crate) fn into_network(self, input: &Input, output: &str, batch: usize) -> Result<Network, String> {
+    pub(crate) fn into_network(
+        self,
+        input: &Input,
+        output: &str,
+        batch: usize,
+    ) -> Result<Network, String> {
         let (row_shape, several) = match input {
             Input::Image(picture) => (picture.shape().to_vec(), 1),
             Input::Vector { length } => (vec![*length], batch.max(1)),
@@ -152,7 +178,12 @@ impl Parsed {
             optimized(self.model.clone(), &row_shape, output, rows)?.into_runnable()
         })
         .map_err(|reason| format!("tract cannot prepare it ({reason})"))?;
-        let mut network = Network { plan, row_shape, length: 0, rows };
+        let mut network = Network {
+            plan,
+            row_shape,
+            length: 0,
+            rows,
+        };
         network.length = network.measured_length()?;
         Ok(network)
     }
@@ -197,7 +228,9 @@ impl Network {
         };
         for chunk in there.chunks(at_a_time) {
             let inputs: Vec<&[f32]> = chunk.iter().map(|(_, row)| *row).collect();
-            let found = self.run_once(&inputs).map(|all| all.into_iter().map(Some).collect());
+            let found = self
+                .run_once(&inputs)
+                .map(|all| all.into_iter().map(Some).collect());
             let found: Vec<Option<Vec<f32>>> = match found {
                 Ok(found) => found,
                 // One row may have spoilt it for all.
@@ -220,7 +253,10 @@ impl Network {
         let outputs = self.outputs(rows)?;
         let expected = self.length * self.rows_of(rows.len());
         if self.length == 0 || outputs.len() != expected {
-            return Err(format!("its output has {} numbers in place of {expected}", outputs.len()));
+            return Err(format!(
+                "its output has {} numbers in place of {expected}",
+                outputs.len()
+            ));
         }
         let outputs = outputs.chunks_exact(self.length);
         Ok(outputs.take(rows.len()).map(<[f32]>::to_vec).collect())
@@ -247,7 +283,11 @@ impl Network {
                 return Ok(Vec::new());
             };
             let numbers = output.cast_to::<f32>()?;
-            Ok(numbers.to_plain_array_view::<f32>()?.iter().copied().collect())
+            Ok(numbers
+                .to_plain_array_view::<f32>()?
+                .iter()
+                .copied()
+                .collect())
         })
     }
 
@@ -259,7 +299,9 @@ impl Network {
             Rows::Exactly(_) => vec![zeros.as_slice()],
             Rows::UpTo(_) => vec![zeros.as_slice(); 2],
         };
-        let outputs = self.outputs(&rows).map_err(|reason| format!("a trial run failed ({reason})"))?;
+        let outputs = self
+            .outputs(&rows)
+            .map_err(|reason| format!("a trial run failed ({reason})"))?;
         let count = self.rows_of(rows.len());
         if outputs.is_empty() || outputs.len() % count != 0 {
             return Err(format!(
@@ -294,7 +336,8 @@ mod tests {
             let input = Input::Vector { length: 2 };
             let network = parsed.into_network(&input, "sum", 4).unwrap();
             assert_eq!(network.length(), 1);
-            let mut rows: Vec<Option<Vec<f32>>> = (0..9).map(|n| Some(vec![n as f32, 10.0])).collect();
+            let mut rows: Vec<Option<Vec<f32>>> =
+                (0..9).map(|n| Some(vec![n as f32, 10.0])).collect();
             rows[4] = None;
             let sums = network.run(&rows);
             for (n, sum) in sums.iter().enumerate() {
@@ -310,8 +353,13 @@ mod tests {
         assert_eq!(parsed.output(None).unwrap(), "sum");
         assert_eq!(parsed.output(Some("product")).unwrap(), "product");
         let message = parsed.output(Some("difference")).unwrap_err();
-        assert!(message.contains("its outputs are sum, product"), "{message}");
-        let network = parsed.into_network(&Input::Vector { length: 2 }, "product", 4).unwrap();
+        assert!(
+            message.contains("its outputs are sum, product"),
+            "{message}"
+        );
+        let network = parsed
+            .into_network(&Input::Vector { length: 2 }, "product", 4)
+            .unwrap();
         assert_eq!(network.run(&[Some(vec![3.0, 5.0])]), [Some(vec![15.0])]);
     }
 

@@ -50,7 +50,9 @@ impl ModelOptions {
         let kind = match input.as_deref().map(str::to_lowercase).as_deref() {
             Some("vector") => Kind::Vector,
             Some("image") => Kind::Image(Picture::parse(&mut take)?),
-            Some(other) => return Err(refused("input", format!("is image or vector, not {other}"))),
+            Some(other) => {
+                return Err(refused("input", format!("is image or vector, not {other}")));
+            }
             None => return Err(refused("input", "is missing: it is image or vector")),
         };
         match options.into_keys().next() {
@@ -77,11 +79,9 @@ impl ModelOptions {
             (Kind::Vector, _) => Err(format!(
                 "its input is {declared}, and input => 'vector' takes batch x length with a fixed length"
             )),
-            (Kind::Image(picture), [a, b, c]) => {
-                picture.fitted([*a, *b, *c]).map_err(|reason| {
-                    format!("its input is {declared}, and {reason}")
-                })
-            }
+            (Kind::Image(picture), [a, b, c]) => picture
+                .fitted([*a, *b, *c])
+                .map_err(|reason| format!("its input is {declared}, and {reason}")),
             (Kind::Image(_), _) => Err(format!(
                 "its input is {declared}, and input => 'image' takes four dimensions: batch and those of \
                  layout"
@@ -95,7 +95,11 @@ impl Picture {
         let color = one_of(
             "color",
             take("color"),
-            &[("rgb", Color::Rgb), ("bgr", Color::Bgr), ("gray", Color::Gray)],
+            &[
+                ("rgb", Color::Rgb),
+                ("bgr", Color::Bgr),
+                ("gray", Color::Gray),
+            ],
         )?;
         let std = numbers("std", take("std"), color.channels(), 1.0)?;
         if std.contains(&0.0) {
@@ -156,7 +160,9 @@ fn agreed(name: &str, given: Option<u32>, declared: Option<usize>) -> Result<u32
             Ok(side @ 1..=MAX_SIDE) => Ok(side),
             _ => Err(format!("its {name} is not from 1 to {MAX_SIDE} pixels")),
         },
-        (None, None) => Err(format!("leaves the {name} open: give it as {name} => 224 or the like")),
+        (None, None) => Err(format!(
+            "leaves the {name} open: give it as {name} => 224 or the like"
+        )),
     }
 }
 
@@ -181,7 +187,13 @@ fn side(name: &str, value: Option<String>) -> Result<Option<u32>> {
 
 /// The choice named by `value`, whatever its case; the first one if nothing is.
 fn one_of<T: Copy>(name: &str, value: Option<String>, choices: &[(&str, T)]) -> Result<T> {
-    let names = || choices.iter().map(|(name, _)| name.to_uppercase()).collect::<Vec<_>>().join(", ");
+    let names = || {
+        choices
+            .iter()
+            .map(|(name, _)| name.to_uppercase())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let wanted = value.as_deref().map(str::to_lowercase);
     choices
         .iter()
@@ -200,7 +212,13 @@ fn numbers(name: &str, value: Option<String>, channels: usize, otherwise: f32) -
     };
     let numbers: Option<Vec<f32>> = value
         .split(',')
-        .map(|number| number.trim().parse().ok().filter(|number: &f32| number.is_finite()))
+        .map(|number| {
+            number
+                .trim()
+                .parse()
+                .ok()
+                .filter(|number: &f32| number.is_finite())
+        })
         .collect();
     match numbers.as_deref() {
         Some([number]) => Ok(vec![*number; channels]),
@@ -217,29 +235,43 @@ mod tests {
     use super::*;
 
     fn options(pairs: &[(&str, &str)]) -> Result<ModelOptions> {
-        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         ModelOptions::parse(&pairs.collect())
     }
 
     fn shape(row: &[Option<usize>]) -> InputShape {
-        InputShape { batch: None, row: row.to_vec() }
+        InputShape {
+            batch: None,
+            row: row.to_vec(),
+        }
     }
 
     #[test]
     fn sizes_come_from_the_file_where_it_fixes_them() {
-        let given = options(&[("input", "image"), ("mean", "0.5"), ("std", "0.1, 0.2,0.3")]).unwrap();
+        let given =
+            options(&[("input", "image"), ("mean", "0.5"), ("std", "0.1, 0.2,0.3")]).unwrap();
         let Ok(Input::Image(picture)) = given.input(&shape(&[Some(3), Some(32), Some(64)])) else {
             panic!("refused");
         };
         assert_eq!((picture.width, picture.height), (64, 32));
-        assert_eq!((picture.mean, picture.std), (vec![0.5; 3], vec![0.1, 0.2, 0.3]));
-        assert_eq!((picture.fit, picture.color, picture.layout), (Fit::Stretch, Color::Rgb, Layout::Chw));
+        assert_eq!(
+            (picture.mean, picture.std),
+            (vec![0.5; 3], vec![0.1, 0.2, 0.3])
+        );
+        assert_eq!(
+            (picture.fit, picture.color, picture.layout),
+            (Fit::Stretch, Color::Rgb, Layout::Chw)
+        );
 
         let message = given.input(&shape(&[Some(3), None, None])).unwrap_err();
         assert!(message.contains("leaves the width open"), "{message}");
         let given = options(&[("input", "image"), ("width", "9"), ("height", "8")]).unwrap();
         assert!(given.input(&shape(&[Some(3), None, None])).is_ok());
-        let message = given.input(&shape(&[Some(3), Some(8), Some(8)])).unwrap_err();
+        let message = given
+            .input(&shape(&[Some(3), Some(8), Some(8)]))
+            .unwrap_err();
         assert!(message.contains("width => 9 is another width"), "{message}");
     }
 
@@ -247,9 +279,21 @@ mod tests {
     fn options_that_do_not_fit_the_file_are_refused() {
         for (pairs, row, wrong) in [
             (&[("input", "image")][..], &[Some(8)][..], "four dimensions"),
-            (&[("input", "image")], &[Some(8), Some(8), Some(3)], "set layout"),
-            (&[("input", "image"), ("color", "gray")], &[Some(3), Some(8), Some(8)], "1 channels"),
-            (&[("input", "vector")], &[Some(3), Some(8), Some(8)], "batch x length"),
+            (
+                &[("input", "image")],
+                &[Some(8), Some(8), Some(3)],
+                "set layout",
+            ),
+            (
+                &[("input", "image"), ("color", "gray")],
+                &[Some(3), Some(8), Some(8)],
+                "1 channels",
+            ),
+            (
+                &[("input", "vector")],
+                &[Some(3), Some(8), Some(8)],
+                "batch x length",
+            ),
             (&[("input", "vector")], &[None], "fixed length"),
         ] {
             let message = options(pairs).unwrap().input(&shape(row)).unwrap_err();
@@ -262,13 +306,22 @@ mod tests {
         for (pairs, wrong) in [
             (&[("width", "3")][..], "input is missing"),
             (&[("input", "sound")], "image or vector, not sound"),
-            (&[("input", "image"), ("size", "3")], "size is not known; there are input, width"),
-            (&[("input", "vector"), ("mean", "3")], "mean is about pictures"),
+            (
+                &[("input", "image"), ("size", "3")],
+                "size is not known; there are input, width",
+            ),
+            (
+                &[("input", "vector"), ("mean", "3")],
+                "mean is about pictures",
+            ),
             (&[("input", "image"), ("width", "0")], "from 1 to 4096"),
             (&[("input", "image"), ("mean", "1,2")], "one number or 3"),
             (&[("input", "image"), ("mean", "nan")], "one number or 3"),
             (&[("input", "image"), ("std", "1,0,1")], "must not be zero"),
-            (&[("input", "image"), ("color", "cmyk")], "RGB, BGR, GRAY, not cmyk"),
+            (
+                &[("input", "image"), ("color", "cmyk")],
+                "RGB, BGR, GRAY, not cmyk",
+            ),
         ] {
             let message = options(pairs).unwrap_err().to_string();
             assert!(message.contains(wrong), "{message}");

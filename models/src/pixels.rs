@@ -73,12 +73,17 @@ fn numbers(picture: RgbImage, input: &PictureInput) -> Vec<f32> {
     };
     let channels = input.color.channels();
     let of_channel = |channel: usize| {
-        let (mean, std) = (channel_value(&input.mean, channel), channel_value(&input.std, channel));
+        let (mean, std) = (
+            channel_value(&input.mean, channel),
+            channel_value(&input.std, channel),
+        );
         let from = match input.color {
             Color::Bgr => channels - 1 - channel,
             Color::Rgb | Color::Gray => channel,
         };
-        let table: Vec<f32> = (0..=u8::MAX).map(|value| (f32::from(value) / 255.0 - mean) / std).collect();
+        let table: Vec<f32> = (0..=u8::MAX)
+            .map(|value| (f32::from(value) / 255.0 - mean) / std)
+            .collect();
         (from, table)
     };
     let tables: Vec<(usize, Vec<f32>)> = (0..channels).map(of_channel).collect();
@@ -90,7 +95,11 @@ fn numbers(picture: RgbImage, input: &PictureInput) -> Vec<f32> {
             .collect(),
         Layout::Chw => tables
             .iter()
-            .flat_map(|table| samples.chunks_exact(channels).map(move |pixel| value(pixel, table)))
+            .flat_map(|table| {
+                samples
+                    .chunks_exact(channels)
+                    .map(move |pixel| value(pixel, table))
+            })
             .collect(),
     }
 }
@@ -148,24 +157,55 @@ mod tests {
     fn layout_color_mean_and_std_are_as_asked_for() {
         let content = two_pixels();
         fifths(&content, &input(2, 1), &[1.0, 5.0, 2.0, 0.0, 3.0, 4.0]);
-        let hwc = PictureInput { layout: Layout::Hwc, ..input(2, 1) };
+        let hwc = PictureInput {
+            layout: Layout::Hwc,
+            ..input(2, 1)
+        };
         fifths(&content, &hwc, &[1.0, 2.0, 3.0, 5.0, 0.0, 4.0]);
-        let bgr = PictureInput { color: Color::Bgr, mean: vec![0.2, 0.4, 0.6], std: vec![1.0, 2.0, 0.5], ..input(2, 1) };
+        let bgr = PictureInput {
+            color: Color::Bgr,
+            mean: vec![0.2, 0.4, 0.6],
+            std: vec![1.0, 2.0, 0.5],
+            ..input(2, 1)
+        };
         fifths(&content, &bgr, &[2.0, 3.0, 0.0, -1.0, -4.0, 4.0]);
-        let gray = PictureInput { color: Color::Gray, mean: vec![0.0], std: vec![1.0], ..input(2, 1) };
-        let weighted = |r: f32, g: f32, b: f32| (255.0 * (0.299 * r + 0.587 * g + 0.114 * b) / 5.0).round() / 51.0;
-        fifths(&content, &gray, &[weighted(1.0, 2.0, 3.0), weighted(5.0, 0.0, 4.0)]);
+        let gray = PictureInput {
+            color: Color::Gray,
+            mean: vec![0.0],
+            std: vec![1.0],
+            ..input(2, 1)
+        };
+        let weighted = |r: f32, g: f32, b: f32| {
+            (255.0 * (0.299 * r + 0.587 * g + 0.114 * b) / 5.0).round() / 51.0
+        };
+        fifths(
+            &content,
+            &gray,
+            &[weighted(1.0, 2.0, 3.0), weighted(5.0, 0.0, 4.0)],
+        );
     }
 
     #[test]
     fn crop_keeps_the_middle_and_stretch_keeps_all() {
         // Black, white, black, side by side, each a square.
-        let bars = RgbImage::from_fn(30, 10, |x, _| if (10..20).contains(&x) { Rgb([255; 3]) } else { Rgb([0; 3]) });
+        let bars = RgbImage::from_fn(30, 10, |x, _| {
+            if (10..20).contains(&x) {
+                Rgb([255; 3])
+            } else {
+                Rgb([0; 3])
+            }
+        });
         let content = png(bars);
-        let crop = PictureInput { fit: Fit::Crop, ..input(1, 1) };
+        let crop = PictureInput {
+            fit: Fit::Crop,
+            ..input(1, 1)
+        };
         assert_eq!(row(&content, &crop, &Limits::default()).unwrap(), [1.0; 3]);
         let whole = row(&content, &input(3, 1), &Limits::default()).unwrap();
-        assert!(whole[0] < 0.5 && whole[1] > 0.5 && whole[2] < 0.5, "{whole:?}");
+        assert!(
+            whole[0] < 0.5 && whole[1] > 0.5 && whole[2] < 0.5,
+            "{whole:?}"
+        );
     }
 
     #[test]

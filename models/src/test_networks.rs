@@ -11,8 +11,8 @@ use tract_onnx::pb::{
 const OPSET: i64 = 11;
 
 /// Vectors of two numbers to `sum` and `product`, each one number. `batch` rows at a time, or any number.
-pub(crate) fn sum_and_product(batch: Option<i64>) -> Vec<u8> {
-    let batch = || batch.map_or_else(|| open("N"), fixed);
+pub(crate) fn sum_and_product(batch: Option<usize>) -> Vec<u8> {
+    let batch = || batch.map_or_else(|| open("N"), |batch| fixed(i64::try_from(batch).unwrap()));
     file(
         vec![
             reduction("ReduceSum", "x", "sum"),
@@ -30,7 +30,10 @@ pub(crate) fn mean_of_channels() -> Vec<u8> {
             node("GlobalAveragePool", "pixels", "pooled", vec![]),
             node("Flatten", "pooled", "mean", vec![]),
         ],
-        ("pixels", vec![open("N"), fixed(3), open("height"), open("width")]),
+        (
+            "pixels",
+            vec![open("N"), fixed(3), open("height"), open("width")],
+        ),
         &[("mean", vec![open("N"), fixed(3)])],
     )
 }
@@ -46,7 +49,10 @@ fn file(nodes: Vec<NodeProto>, input: (&str, Vec<Size>), outputs: &[(&str, Vec<S
     };
     let model = ModelProto {
         ir_version: 7,
-        opset_import: vec![OperatorSetIdProto { version: OPSET, ..OperatorSetIdProto::default() }],
+        opset_import: vec![OperatorSetIdProto {
+            version: OPSET,
+            ..OperatorSetIdProto::default()
+        }],
         graph: Some(graph),
         ..ModelProto::default()
     };
@@ -83,14 +89,20 @@ fn open(name: &str) -> Size {
 }
 
 fn tensor(name: &str, sizes: &[Size]) -> ValueInfoProto {
-    let dim = sizes.iter().map(|size| Dimension { value: Some(size.clone()), ..Dimension::default() });
+    let dim = sizes.iter().map(|size| Dimension {
+        value: Some(size.clone()),
+        ..Dimension::default()
+    });
     let tensor = type_proto::Tensor {
         elem_type: DataType::Float as i32,
         shape: Some(TensorShapeProto { dim: dim.collect() }),
     };
     ValueInfoProto {
         name: name.into(),
-        r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..TypeProto::default()
+        }),
         ..ValueInfoProto::default()
     }
 }

@@ -458,28 +458,61 @@ pub async fn every_replacement_of_a_model_is_a_version(url: String) {
         let catalog = catalog.clone();
         async move { catalog.create_model(&entry, mode).await }
     };
-    assert_eq!(create(entry.clone(), CreateMode::Fail).await.unwrap(), Some(1));
+    assert_eq!(
+        create(entry.clone(), CreateMode::Fail).await.unwrap(),
+        Some(1)
+    );
     let taken = create(entry.clone(), CreateMode::Fail).await.unwrap_err();
     assert_eq!(taken.to_string(), "model lake.raw.m already exists");
-    assert_eq!(create(entry.clone(), CreateMode::IfNotExists).await.unwrap(), None);
+    assert_eq!(
+        create(entry.clone(), CreateMode::IfNotExists)
+            .await
+            .unwrap(),
+        None
+    );
     entry.hash = "ee".repeat(32);
-    assert_eq!(create(entry.clone(), CreateMode::Replace).await.unwrap(), Some(2));
-    create(model("raw", "other"), CreateMode::Replace).await.unwrap();
+    assert_eq!(
+        create(entry.clone(), CreateMode::Replace).await.unwrap(),
+        Some(2)
+    );
+    create(model("raw", "other"), CreateMode::Replace)
+        .await
+        .unwrap();
 
     entry.name = "m".into();
     entry.version = 2;
-    let newest = catalog.model("LAKE", "Raw", "m", None).await.unwrap().unwrap();
+    let newest = catalog
+        .model("LAKE", "Raw", "m", None)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(newest, entry);
-    let first = catalog.model("lake", "raw", "m", Some(1)).await.unwrap().unwrap();
+    let first = catalog
+        .model("lake", "raw", "m", Some(1))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((first.version, first.hash), (1, "00ff".repeat(16)));
-    assert_eq!(catalog.model("lake", "raw", "m", Some(3)).await.unwrap(), None);
+    assert_eq!(
+        catalog.model("lake", "raw", "m", Some(3)).await.unwrap(),
+        None
+    );
     let listed = catalog.models("lake", "raw").await.unwrap();
-    let listed: Vec<_> = listed.iter().map(|m| (m.name.as_str(), m.version)).collect();
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|m| (m.name.as_str(), m.version))
+        .collect();
     assert_eq!(listed, [("m", 2), ("other", 1)]);
 
     assert!(catalog.drop_model("lake", "raw", "M").await.unwrap());
     assert!(!catalog.drop_model("lake", "raw", "m").await.unwrap());
-    assert!(catalog.model_versions("lake", "raw", "m").await.unwrap().is_empty());
+    assert!(
+        catalog
+            .model_versions("lake", "raw", "m")
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 pub async fn of_concurrent_replacements_of_a_model_each_gets_a_version(url: String) {
@@ -488,7 +521,9 @@ pub async fn of_concurrent_replacements_of_a_model_each_gets_a_version(url: Stri
         .map(|_| {
             let catalog = catalog.clone();
             tokio::spawn(async move {
-                let created = catalog.create_model(&model("raw", "m"), CreateMode::Replace).await;
+                let created = catalog
+                    .create_model(&model("raw", "m"), CreateMode::Replace)
+                    .await;
                 created.unwrap().unwrap()
             })
         })
@@ -503,11 +538,25 @@ pub async fn of_concurrent_replacements_of_a_model_each_gets_a_version(url: Stri
 
 pub async fn models_go_with_their_schema(url: String) {
     let catalog = Catalog::open(&url).await.unwrap();
-    let missing = catalog.create_model(&model("nowhere", "m"), CreateMode::Fail).await;
-    assert!(matches!(missing, Err(CatalogError::NotFound { kind: ObjectKind::Schema, .. })));
+    let missing = catalog
+        .create_model(&model("nowhere", "m"), CreateMode::Fail)
+        .await;
+    assert!(matches!(
+        missing,
+        Err(CatalogError::NotFound {
+            kind: ObjectKind::Schema,
+            ..
+        })
+    ));
 
-    catalog.create_schema(&schema("lake", "s"), false).await.unwrap();
-    catalog.create_model(&model("s", "m"), CreateMode::Fail).await.unwrap();
+    catalog
+        .create_schema(&schema("lake", "s"), false)
+        .await
+        .unwrap();
+    catalog
+        .create_model(&model("s", "m"), CreateMode::Fail)
+        .await
+        .unwrap();
     let full = catalog.drop_schema("lake", "s", false).await;
     assert!(matches!(full, Err(CatalogError::NotEmpty { .. })));
     catalog.drop_schema("lake", "s", true).await.unwrap();

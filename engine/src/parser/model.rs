@@ -116,7 +116,9 @@ mod tests {
             or_replace: true,
             if_not_exists: false,
             location: "s3://b/m.onnx".into(),
-            options: options.map(|(key, value)| (key.into(), value.into())).into(),
+            options: options
+                .map(|(key, value)| (key.into(), value.into()))
+                .into(),
             comment: Some("of cats".into()),
         };
         assert_eq!(*model, expected);
@@ -124,28 +126,52 @@ mod tests {
 
     #[test]
     fn models_are_named_with_and_without_a_version() {
-        let model = |version| ModelName { name: name("a.b.c"), version };
-        assert_eq!(one("DESCRIBE MODEL a.b.c"), Statement::Describe(Describe::Model(model(None))));
-        assert_eq!(one("DESC MODEL a.b.c@12"), Statement::Describe(Describe::Model(model(Some(12)))));
+        let model = |version| ModelName {
+            name: name("a.b.c"),
+            version,
+        };
+        assert_eq!(
+            one("DESCRIBE MODEL a.b.c"),
+            Statement::Describe(Describe::Model(model(None)))
+        );
+        assert_eq!(
+            one("DESC MODEL a.b.c@12"),
+            Statement::Describe(Describe::Model(model(Some(12))))
+        );
         assert_eq!(
             one("DROP MODEL IF EXISTS m"),
-            Statement::DropModel { name: name("m"), if_exists: true }
+            Statement::DropModel {
+                name: name("m"),
+                if_exists: true
+            }
         );
         assert_eq!(
             one("SHOW MODELS IN raw LIKE 'm*'"),
-            Statement::Show(Show::Models { schema: Some(name("raw")), pattern: Some("m*".into()) })
+            Statement::Show(Show::Models {
+                schema: Some(name("raw")),
+                pattern: Some("m*".into())
+            })
         );
         // A table may be called so.
-        let table = Describe::Table { name: name("model"), extended: false };
+        let table = Describe::Table {
+            name: name("model"),
+            extended: false,
+        };
         assert_eq!(one("DESCRIBE model"), Statement::Describe(table));
     }
 
     #[test]
     fn what_is_not_understood_is_refused() {
         for (sql, wrong) in [
-            ("CREATE OR REPLACE MODEL IF NOT EXISTS m FROM 'x'", "two things at once"),
+            (
+                "CREATE OR REPLACE MODEL IF NOT EXISTS m FROM 'x'",
+                "two things at once",
+            ),
             ("CREATE MODEL m", "expected FROM"),
-            ("CREATE MODEL m FROM 'x' OPTIONS (a => 1, A => 2)", "option a is given twice"),
+            (
+                "CREATE MODEL m FROM 'x' OPTIONS (a => 1, A => 2)",
+                "option a is given twice",
+            ),
             ("CREATE MODEL m FROM 'x' OPTIONS (a => [1)", "expected ]"),
             ("CREATE MODEL m FROM 'x' LOCATION 'y'", "expected the end"),
             ("CREATE MODEL m@2 FROM 'x'", "expected FROM"),

@@ -8,15 +8,15 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, FixedSizeListArray, Float32Array};
-use datafusion::arrow::buffer::NullBufferBuilder;
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{
     Result, ScalarValue, exec_datafusion_err, exec_err, internal_err, plan_err,
 };
 use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
+    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
 use shoal_images::probe::Limits;
 
@@ -42,7 +42,11 @@ pub fn scalar_functions(models: &Models, limits: Limits) -> Vec<Arc<ScalarUDF>> 
 ///
 /// # Errors
 /// When the registry takes no functions.
-pub fn register_functions(registry: &mut dyn FunctionRegistry, models: &Models, limits: Limits) -> Result<()> {
+pub fn register_functions(
+    registry: &mut dyn FunctionRegistry,
+    models: &Models,
+    limits: Limits,
+) -> Result<()> {
     for function in scalar_functions(models, limits) {
         registry.register_udf(function)?;
     }
@@ -105,8 +109,17 @@ impl ModelFunction {
     /// The model in the argument that the engine has put there.
     fn spec(&self, argument: Option<&ScalarValue>) -> Result<ModelSpec> {
         let text = match argument {
-            Some(ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text))) => text,
-            _ => return plan_err!("{}: name the model as text, such as 'my_model'", self.name()),
+            Some(
+                ScalarValue::Utf8(Some(text))
+                | ScalarValue::LargeUtf8(Some(text))
+                | ScalarValue::Utf8View(Some(text)),
+            ) => text,
+            _ => {
+                return plan_err!(
+                    "{}: name the model as text, such as 'my_model'",
+                    self.name()
+                );
+            }
         };
         serde_json::from_str(text).or_else(|_| {
             plan_err!(
@@ -135,16 +148,19 @@ impl ModelFunction {
     }
 
     fn vectors(&self, spec: &ModelSpec, argument: &dyn Array) -> Result<ArrayRef> {
-        let network = self.models.network(spec).map_err(|error| exec_datafusion_err!("{error}"))?;
+        let network = self
+            .models
+            .network(spec)
+            .map_err(|error| exec_datafusion_err!("{error}"))?;
         let length = network.length();
         let (Ok(size), true) = (i32::try_from(length), length == spec.length) else {
             return exec_err!("{spec} gives {length} numbers in place of {}", spec.length);
         };
         let mut values = Vec::with_capacity(argument.len() * length);
-        let mut valid = NullBufferBuilder::new(argument.len());
+        let mut valid = Vec::with_capacity(argument.len());
         let mut append = |inputs: &[Option<Vec<f32>>]| {
             for output in network.run(inputs) {
-                valid.append(output.is_some());
+                valid.push(output.is_some());
                 match output {
                     Some(output) => values.extend(output),
                     None => values.resize(values.len() + length, 0.0),
@@ -155,13 +171,15 @@ impl ModelFunction {
             // Pictures are large and run one by one, so only one of them is unpacked at a time.
             Input::Image(picture) => {
                 for content in rows::contents(argument)? {
-                    append(&[content.and_then(|content| pixels::row(content, picture, &self.limits))]);
+                    append(&[
+                        content.and_then(|content| pixels::row(content, picture, &self.limits))
+                    ]);
                 }
             }
             Input::Vector { length } => append(&rows::vectors(argument, *length)?),
         }
-        let values = Float32Array::from(values);
-        let array = FixedSizeListArray::try_new(element(), size, Arc::new(values), valid.finish())?;
+        let (values, nulls) = (Float32Array::from(values), Some(NullBuffer::from(valid)));
+        let array = FixedSizeListArray::try_new(element(), size, Arc::new(values), nulls)?;
         Ok(Arc::new(array))
     }
 }
@@ -185,7 +203,9 @@ impl ScalarUDFImpl for ModelFunction {
         let mut texts = Vec::new();
         for (n, argument) in args.iter().enumerate() {
             let model = match argument {
-                Expr::Literal(value, _) if n == self.kind.model_argument() => self.spec(Some(value)).ok(),
+                Expr::Literal(value, _) if n == self.kind.model_argument() => {
+                    self.spec(Some(value)).ok()
+                }
                 _ => None,
             };
             texts.push(match model {
@@ -234,11 +254,17 @@ impl ScalarUDFImpl for ModelFunction {
         };
         let spec = self.spec(model)?;
         match (self.kind, args.args.first()) {
-            (Kind::Version, _) => Ok(ColumnarValue::Scalar(ScalarValue::from(spec.version_text()))),
-            (_, Some(ColumnarValue::Array(array))) => Ok(ColumnarValue::Array(self.vectors(&spec, array)?)),
+            (Kind::Version, _) => Ok(ColumnarValue::Scalar(ScalarValue::from(
+                spec.version_text(),
+            ))),
+            (_, Some(ColumnarValue::Array(array))) => {
+                Ok(ColumnarValue::Array(self.vectors(&spec, array)?))
+            }
             (_, Some(ColumnarValue::Scalar(value))) => {
                 let vectors = self.vectors(&spec, &value.to_array()?)?;
-                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&vectors, 0)?))
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                    &vectors, 0,
+                )?))
             }
             (_, None) => exec_err!("write {}", self.documentation.syntax_example),
         }

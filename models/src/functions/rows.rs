@@ -17,7 +17,9 @@ pub(super) fn content_type(given: &DataType) -> Result<DataType> {
 }
 
 /// The pictures of an array of such a type.
-pub(super) fn contents(argument: &dyn Array) -> Result<Box<dyn Iterator<Item = Option<&[u8]>> + '_>> {
+pub(super) fn contents(
+    argument: &dyn Array,
+) -> Result<Box<dyn Iterator<Item = Option<&[u8]>> + '_>> {
     Ok(match argument.data_type() {
         DataType::Binary => Box::new(argument.as_binary::<i32>().iter()),
         DataType::LargeBinary => Box::new(argument.as_binary::<i64>().iter()),
@@ -37,8 +39,12 @@ pub(super) fn vector_type(given: &DataType) -> Result<DataType> {
     };
     match given {
         DataType::List(field) | DataType::ListView(field) => Ok(DataType::List(element(field)?)),
-        DataType::LargeList(field) | DataType::LargeListView(field) => Ok(DataType::LargeList(element(field)?)),
-        DataType::FixedSizeList(field, length) => Ok(DataType::FixedSizeList(element(field)?, *length)),
+        DataType::LargeList(field) | DataType::LargeListView(field) => {
+            Ok(DataType::LargeList(element(field)?))
+        }
+        DataType::FixedSizeList(field, length) => {
+            Ok(DataType::FixedSizeList(element(field)?, *length))
+        }
         DataType::Null => Ok(DataType::new_list(DataType::Float32, true)),
         other => plan_err!("model_predict takes arrays of numbers, not {other}"),
     }
@@ -53,7 +59,8 @@ pub(super) fn vectors(argument: &dyn Array, length: usize) -> Result<Vec<Option<
         DataType::FixedSizeList(_, _) => Box::new(argument.as_fixed_size_list().iter()),
         other => return exec_err!("a vector is an array of numbers, not {other}"),
     };
-    rows.map(|row| row.map_or(Ok(None), |row| numbers(&row, length))).collect()
+    rows.map(|row| row.map_or(Ok(None), |row| numbers(&row, length)))
+        .collect()
 }
 
 fn numbers(row: &ArrayRef, length: usize) -> Result<Option<Vec<f32>>> {

@@ -4,8 +4,8 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 use shoal_config::ByteSize;
 use tempfile::TempDir;
@@ -28,7 +28,12 @@ impl fmt::Display for Counting {
 
 #[async_trait::async_trait]
 impl ObjectStore for Counting {
-    async fn put_opts(&self, to: &Path, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
+    async fn put_opts(
+        &self,
+        to: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> object_store::Result<PutResult> {
         self.files.put_opts(to, payload, options).await
     }
 
@@ -62,7 +67,12 @@ impl ObjectStore for Counting {
         self.files.list_with_delimiter(below).await
     }
 
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+    async fn copy_opts(
+        &self,
+        from: &Path,
+        to: &Path,
+        options: CopyOptions,
+    ) -> object_store::Result<()> {
         self.files.copy_opts(from, to, options).await
     }
 }
@@ -92,7 +102,11 @@ impl Folder {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Counting::default());
         let models = Models::new(Arc::new(OneStore(store.clone())), &settings).unwrap();
-        let new = Self { folder, store, models };
+        let new = Self {
+            folder,
+            store,
+            models,
+        };
         new.write(&sum_and_product(None));
         new
     }
@@ -107,7 +121,9 @@ impl Folder {
 
     async fn inspect(&self) -> Result<(ModelSpec, u64)> {
         let options = options(&[("input", "vector")]);
-        self.models.inspect("lake.default.m", &self.url(), &options).await
+        self.models
+            .inspect("lake.default.m", &self.url(), &options)
+            .await
     }
 }
 
@@ -115,9 +131,15 @@ impl Folder {
 async fn a_new_model_is_described_by_what_its_file_says() {
     let folder = Folder::new(ModelSettings::default());
     let (spec, bytes) = folder.inspect().await.unwrap();
-    assert_eq!((spec.version, spec.length, spec.output.as_str()), (1, 1, "sum"));
+    assert_eq!(
+        (spec.version, spec.length, spec.output.as_str()),
+        (1, 1, "sum")
+    );
     assert_eq!(spec.input, crate::Input::Vector { length: 2 });
-    assert_eq!(spec.hash, blake3::hash(&sum_and_product(None)).to_hex().as_str());
+    assert_eq!(
+        spec.hash,
+        blake3::hash(&sum_and_product(None)).to_hex().as_str()
+    );
     assert_eq!(bytes, sum_and_product(None).len() as u64);
 }
 
@@ -141,7 +163,8 @@ async fn waiting_for_a_model_leaves_the_runtime_its_worker() {
     let folder = Folder::new(ModelSettings::default());
     let (spec, _) = folder.inspect().await.unwrap();
     let models = folder.models.clone();
-    let waiting = tokio::spawn(async move { models.network(&spec).map(|network| network.length()) });
+    let waiting =
+        tokio::spawn(async move { models.network(&spec).map(|network| network.length()) });
     // The only worker is taken by the one that waits, unless that one has said that it does.
     let ticking = tokio::spawn(async {
         let begun = std::time::Instant::now();
@@ -159,7 +182,12 @@ async fn a_file_that_was_replaced_is_refused_and_names_both_hashes() {
     folder.write(&sum_and_product(Some(1)));
     let message = folder.models.network(&spec).err().unwrap().to_string();
     let found = blake3::hash(&sum_and_product(Some(1))).to_hex();
-    for part in ["model lake.default.m@1", &spec.hash, found.as_str(), "CREATE OR REPLACE MODEL"] {
+    for part in [
+        "model lake.default.m@1",
+        &spec.hash,
+        found.as_str(),
+        "CREATE OR REPLACE MODEL",
+    ] {
         assert!(message.contains(part), "{message}");
     }
     // A failure is not kept: the file that comes back is taken.
@@ -169,15 +197,24 @@ async fn a_file_that_was_replaced_is_refused_and_names_both_hashes() {
 
 #[tokio::test]
 async fn files_that_are_missing_too_large_or_no_networks_are_refused_by_name() {
-    let folder = Folder::new(ModelSettings { max_file_bytes: ByteSize(500), ..ModelSettings::default() });
+    let folder = Folder::new(ModelSettings {
+        max_file_bytes: ByteSize(500),
+        ..ModelSettings::default()
+    });
     for (bytes, wrong) in [
-        (vec![0; 501], "501 bytes, more than the limit of 500 (models.max_file_bytes)"),
+        (
+            vec![0; 501],
+            "501 bytes, more than the limit of 500 (models.max_file_bytes)",
+        ),
         (b"not a network".to_vec(), "not an ONNX model"),
         (mean_of_channels(), "batch x length"),
     ] {
         folder.write(&bytes);
         let message = folder.inspect().await.unwrap_err().to_string();
-        assert!(message.contains(wrong) && message.contains("m.onnx of model lake.default.m"), "{message}");
+        assert!(
+            message.contains(wrong) && message.contains("m.onnx of model lake.default.m"),
+            "{message}"
+        );
     }
     std::fs::remove_file(folder.folder.path().join("m.onnx")).unwrap();
     let message = folder.inspect().await.unwrap_err().to_string();
@@ -187,9 +224,15 @@ async fn files_that_are_missing_too_large_or_no_networks_are_refused_by_name() {
 #[tokio::test]
 async fn models_past_the_bound_of_the_cache_make_room() {
     let bytes = sum_and_product(None).len() as u64;
-    let folder = Folder::new(ModelSettings { cache: ByteSize(bytes + 1), ..ModelSettings::default() });
+    let folder = Folder::new(ModelSettings {
+        cache: ByteSize(bytes + 1),
+        ..ModelSettings::default()
+    });
     let (spec, _) = folder.inspect().await.unwrap();
-    let other = ModelSpec { output: "product".into(), ..spec.clone() };
+    let other = ModelSpec {
+        output: "product".into(),
+        ..spec.clone()
+    };
     for spec in [&spec, &other, &spec, &spec] {
         folder.models.network(spec).unwrap();
         folder.models.shared.loader.loaded.run_pending_tasks().await;
