@@ -13,6 +13,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::test_networks::{mean_of_channels, sum_and_product};
 
+/// How long a fetch takes: long enough for all callers of a test to be there.
+const FETCH: std::time::Duration = std::time::Duration::from_millis(300);
+
 /// Local files, and how often one was fetched.
 #[derive(Debug, Default)]
 struct Counting {
@@ -47,8 +50,7 @@ impl ObjectStore for Counting {
 
     async fn get_opts(&self, from: &Path, options: GetOptions) -> object_store::Result<GetResult> {
         self.gets.fetch_add(1, Ordering::SeqCst);
-        // Long enough for all callers of a test to be here.
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(FETCH).await;
         self.files.get_opts(from, options).await
     }
 
@@ -163,16 +165,14 @@ async fn waiting_for_a_model_leaves_the_runtime_its_worker() {
     let folder = Folder::new(ModelSettings::default());
     let (spec, _) = folder.inspect().await.unwrap();
     let models = folder.models.clone();
+    let begun = std::time::Instant::now();
     let waiting =
         tokio::spawn(async move { models.network(&spec).map(|network| network.length()) });
     // The only worker is taken by the one that waits, unless that one has said that it does.
-    let ticking = tokio::spawn(async {
-        let begun = std::time::Instant::now();
-        tokio::task::yield_now().await;
-        begun.elapsed()
-    });
-    assert!(ticking.await.unwrap() < std::time::Duration::from_millis(150));
+    let ticking = tokio::spawn(async move { begun.elapsed() });
+    assert!(ticking.await.unwrap() < FETCH);
     assert_eq!(waiting.await.unwrap().unwrap(), 1);
+    assert!(begun.elapsed() >= FETCH);
 }
 
 #[tokio::test]
