@@ -7,6 +7,7 @@ use datafusion::logical_expr::Documentation;
 
 use crate::error::{EngineError, Result};
 use crate::scope::nearest;
+use crate::search::TABLE_FUNCTIONS;
 use crate::show::{TextRow, row};
 use crate::spark_names::{EXPANDED, RENAMED};
 
@@ -23,6 +24,8 @@ pub(crate) fn all(state: &SessionState) -> Vec<(String, String)> {
     for (name, _, expression) in EXPANDED {
         all.insert(name.to_string(), format!("Same as {expression}."));
     }
+    let ours = TABLE_FUNCTIONS.map(|(name, text)| (name.to_string(), text.to_string()));
+    all.extend(ours);
     all.into_iter().collect()
 }
 

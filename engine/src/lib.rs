@@ -39,6 +39,7 @@ mod planned;
 mod providers;
 mod rewrite;
 mod scope;
+mod search;
 mod session;
 mod show;
 mod spark_names;

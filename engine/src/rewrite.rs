@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 use crate::error::{EngineError, Result};
 use crate::interval;
 use crate::named_arguments::place_named_arguments;
+use crate::search::nulls_last;
 use crate::spark_names::replacement;
 use crate::vector_casts;
 
@@ -89,6 +90,7 @@ impl VisitorMut for Normalize<'_> {
     type Break = EngineError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<EngineError> {
+        nulls_last(query);
         if query.locks.is_empty() && query.for_clause.is_none() {
             return ControlFlow::Continue(());
         }

@@ -26,6 +26,7 @@ use crate::model_calls;
 use crate::parser::{Name, Statement, parse};
 use crate::providers::Catalogs;
 use crate::rewrite::{SessionNames, match_columns, normalize};
+use crate::search;
 
 /// Keys of a view's properties that hold the names current at its creation.
 pub(crate) const VIEW_CATALOG: &str = "view.catalog";
@@ -115,7 +116,7 @@ impl Relation {
         }
     }
 
-    fn table_schema(&self) -> arrow::datatypes::SchemaRef {
+    pub(crate) fn table_schema(&self) -> arrow::datatypes::SchemaRef {
         match self {
             Self::Table(_, snapshot) => snapshot.schema().clone(),
             Self::View(_, view) => view.schema(),
@@ -187,6 +188,7 @@ impl Scope {
             schema: current.schema.clone(),
             user: self.user.clone(),
         };
+        Box::pin(search::expand(self, current, &mut query)).await?;
         normalize(&mut *query, Some(&names))?;
         model_calls::resolve(&self.engine, current, &mut query).await?;
         let state = self.state(current)?;

@@ -11,6 +11,8 @@ mod harness;
 mod iceberg;
 #[path = "engine/queries.rs"]
 mod queries;
+#[path = "engine/search.rs"]
+mod search;
 #[path = "engine/seeds.rs"]
 mod seeds;
 #[path = "engine/tpch.rs"]
