@@ -11,6 +11,7 @@ use shoal_catalog::{CreateMode, SchemaEntry, TableEntry, TableKind};
 use shoal_lake::{Changes, WriteMode};
 
 use crate::error::{EngineError, Result};
+use crate::index;
 use crate::models;
 use crate::parser::{CreateView, Name, Show, Statement, Use};
 use crate::place::location_url;
@@ -150,6 +151,13 @@ impl Command {
             Statement::Comment { name, comment } => {
                 self.set_comment(name, comment.as_deref()).await?;
             }
+            Statement::DropIndex {
+                name,
+                table,
+                if_exists,
+            } => index::drop(session, name, table, *if_exists).await?,
+            // Planned as a command only where the index is there already.
+            Statement::CreateIndex(_) => {}
             Statement::Use(Use::Catalog(catalog)) => session.set_catalog(catalog).await?,
             Statement::Use(Use::Schema(name)) => self.use_schema(name).await?,
             Statement::Set { key, value } => session.set(key, value)?,
@@ -164,6 +172,7 @@ impl Command {
             Statement::Query(_)
             | Statement::CopyImages(_)
             | Statement::Insert(_)
+            | Statement::RefreshIndex { .. }
             | Statement::Execute { .. }
             | Statement::Show(_)
             | Statement::Describe(_)

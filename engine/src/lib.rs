@@ -25,6 +25,7 @@ mod error;
 mod estimate;
 mod explain;
 mod functions;
+mod index;
 mod ingest;
 mod insert;
 mod interval;

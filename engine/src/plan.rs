@@ -16,10 +16,12 @@ use crate::command::Command;
 use crate::create;
 use crate::error::{EngineError, Result};
 use crate::explain::AnalyzePlan;
+use crate::index;
 use crate::insert;
 use crate::parser::{Explain, ExplainFormat, Show, Statement, parse_expression};
 use crate::planned::{Planned, QueryPlan};
 use crate::rewrite::{match_columns, normalize};
+use crate::search::use_indexes;
 use crate::session::Session;
 
 /// Plans `statement`; see [`Session::plan`].
@@ -52,6 +54,10 @@ pub(crate) async fn plan(
                 .await
                 .map(Planned::Command)
         }
+        Statement::CreateIndex(create) => index::plan_create(session, create).await,
+        Statement::RefreshIndex { name, table } => {
+            index::plan_refresh(session, &name, &table).await
+        }
         Statement::CopyImages(copy) => Ok(Planned::CopyImages(copy)),
         command => Ok(Planned::Command(Command::new(session.clone(), command))),
     }
@@ -64,7 +70,9 @@ async fn plan_query(
 ) -> Result<QueryPlan> {
     let scope = session.scope();
     let (state, plan) = scope.plan_query(&session.current(), query).await?;
-    optimized(state, plan, parameters)
+    let mut query = optimized(state, plan, parameters)?;
+    query.plan = use_indexes(session.engine().lake(), query.plan).await?;
+    Ok(query)
 }
 
 /// Binds parameters and, once none is open, optimizes.

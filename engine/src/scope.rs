@@ -204,7 +204,7 @@ impl Scope {
             match_columns(&mut **inner, &schemas);
         }
         let plan = state.statement_to_plan(statement).await?;
-        Ok((state, plan))
+        Ok((state, search::typed_vectors(plan)?))
     }
 
     /// The tables and views among `references`, which may also be functions or tables of the

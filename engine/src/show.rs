@@ -11,6 +11,7 @@
 //! | SHOW CREATE TABLE | createtab_stmt |
 //! | SHOW TBLPROPERTIES, SHOW ALL, SHOW key | key, value |
 //! | SHOW PARTITIONS | partition |
+//! | SHOW INDEXES | table, index, column, kind, metric, vectors, covered_files, table_version |
 //! | SHOW FUNCTIONS | function, description |
 //! | DESCRIBE of a table or query | col_name, data_type, comment |
 //! | DESCRIBE SCHEMA, DESCRIBE MODEL | info_name, info_value |
@@ -28,6 +29,7 @@ use crate::describe;
 use crate::error::{EngineError, Result};
 use crate::explain;
 use crate::functions;
+use crate::index;
 use crate::models;
 use crate::parser::{Describe, Name, Show, Statement};
 use crate::scope::{Current, FullName, Relation, VIEW_CATALOG, VIEW_SCHEMA};
@@ -62,6 +64,16 @@ pub(crate) fn schema(statement: &Statement) -> Option<SchemaRef> {
             Show::CreateTable(_) => &["createtab_stmt"],
             Show::Properties { .. } | Show::Settings | Show::Setting(_) => &["key", "value"],
             Show::Partitions(_) => &["partition"],
+            Show::Indexes(_) => &[
+                "table",
+                "index",
+                "column",
+                "kind",
+                "metric",
+                "vectors",
+                "covered_files",
+                "table_version",
+            ],
             Show::Functions { .. } => &["function", "description"],
             Show::Executors | Show::Jobs => return None,
         },
@@ -182,6 +194,7 @@ async fn show_rows(session: &Arc<Session>, show: &Show) -> Result<Vec<TextRow>> 
             let name = session.current().table(name);
             partitions(session, &name).await?
         }
+        Show::Indexes(table) => index::show(session, table.as_ref()).await?,
         Show::Functions { pattern } => functions::all(engine.base_state())
             .into_iter()
             .filter(|(name, _)| matches(name, pattern.as_deref()))

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::LogicalPlan;
 use shoal_catalog::{CreateMode, TableEntry};
-use shoal_lake::{Changes, Committed, CreateTable, DataFile, Snapshot, WriteMode};
+use shoal_lake::{Changes, Committed, CreateTable, DataFile, IndexManifest, Snapshot, WriteMode};
 
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
+use crate::index;
 use crate::planned::{QueryPlan, local_context};
 
 /// A write that was planned and neither run nor committed.
@@ -38,6 +39,15 @@ pub(crate) enum Target {
     },
     /// Makes the table.
     New(NewTable),
+    /// Adds segments to an index, or makes it of them.
+    Index {
+        /// What the statement saw of the table.
+        snapshot: Arc<Snapshot>,
+        /// What it saw of the index.
+        manifest: IndexManifest,
+        /// Whether the index is to be made.
+        is_new: bool,
+    },
 }
 
 /// A table that a commit makes.
@@ -93,6 +103,22 @@ impl WritePlan {
                 let committed = self.engine.lake().commit(snapshot, &changes).await?;
                 Ok(committed.rows)
             }
+            Target::Index {
+                snapshot,
+                manifest,
+                is_new,
+            } => {
+                let lake = self.engine.lake();
+                let (table, index) = (snapshot.table(), &manifest.name);
+                if *is_new && !lake.create_index(table, manifest.clone(), &files).await? {
+                    return Err(index::already_exists(index, &table.name));
+                }
+                if !*is_new && !lake.refresh_index(snapshot, manifest, &files).await? {
+                    let gone = format!("{index} of table {}", table.name);
+                    return Err(EngineError::not_found("index", gone));
+                }
+                Ok(files.iter().filter_map(|file| file.rows).sum())
+            }
             Target::New(new) => {
                 let rows = files.iter().filter_map(|file| file.rows).sum();
                 self.engine.make_table(new, &files).await?;
@@ -130,7 +156,7 @@ impl WritePlan {
     /// Deletes `files` of a write that will not be committed. What cannot be deleted is logged.
     pub async fn discard(&self, files: &[DataFile]) {
         let table = match &self.target {
-            Target::Existing { snapshot, .. } => snapshot.table(),
+            Target::Existing { snapshot, .. } | Target::Index { snapshot, .. } => snapshot.table(),
             Target::New(new) => &new.request.table,
         };
         self.engine.lake().discard(table, files).await;

@@ -9,6 +9,8 @@ mod docs;
 mod harness;
 #[path = "engine/iceberg.rs"]
 mod iceberg;
+#[path = "engine/indexes.rs"]
+mod indexes;
 #[path = "engine/queries.rs"]
 mod queries;
 #[path = "engine/search.rs"]

@@ -2,7 +2,9 @@
 //!
 //! Every message carries a tag in front: Ballista's own nodes go to Ballista's codec, a writer is
 //! the JSON of its [`WriteSpec`](crate::write::WriteSpec), its schema and its CHECK expressions, and a
-//! scan by field id is the plain Parquet scan inside it, a scan of images its file list and limits.
+//! scan by field id is the plain Parquet scan inside it, a scan of images its file list and limits, a
+//! scan of chosen rows the scan inside it and their numbers, the making of an index the JSON of its
+//! [`IndexSpec`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +31,8 @@ use shoal_images::probe::Limits;
 
 use crate::{
     images::{ImageSource, Wanted},
-    scan::FieldIdSource,
+    index::{IndexExec, IndexSpec},
+    scan::{FieldIdSource, RowsByFile, RowsSource, select},
     write::{WriteSpec, WriterExec},
 };
 
@@ -37,6 +40,8 @@ const BALLISTA: u8 = 0;
 const WRITER: u8 = 1;
 const FIELD_IDS: u8 = 2;
 const IMAGES: u8 = 3;
+const ROWS: u8 = 4;
+const INDEX: u8 = 5;
 
 /// The codec that scheduler and executors share.
 pub fn codec() -> Arc<dyn PhysicalExtensionCodec> {
@@ -81,6 +86,15 @@ struct ImagesMessage {
     max_alloc: u64,
     #[prost(uint64, tag = "6")]
     max_milliseconds: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RowsMessage {
+    #[prost(message, optional, tag = "1")]
+    scan: Option<protobuf::PhysicalPlanNode>,
+    /// [`RowsByFile`] as JSON.
+    #[prost(string, tag = "2")]
+    rows: String,
 }
 
 fn unreadable(error: impl std::fmt::Display) -> DataFusionError {
@@ -182,6 +196,42 @@ impl LakeCodec {
         Ok(DataSourceExec::from_data_source(config))
     }
 
+    /// A scan of chosen rows travels as the scan of all rows, and the numbers of those that are chosen.
+    fn encode_rows(
+        &self,
+        scan: &FileScanConfig,
+        source: &RowsSource,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<RowsMessage> {
+        let mut whole = scan.clone();
+        whole.file_source = source.inner().clone();
+        let whole: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(whole);
+        Ok(RowsMessage {
+            scan: Some(converter.execution_plan_to_proto(&whole, self)?),
+            rows: serde_json::to_string(source.rows().as_ref()).map_err(unreadable)?,
+        })
+    }
+
+    fn decode_rows(
+        &self,
+        message: &RowsMessage,
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let decode = PhysicalPlanDecodeContext::new(context, self);
+        let scan = message.scan.as_ref().ok_or_else(|| unreadable("no scan"))?;
+        let whole = converter.proto_to_execution_plan(scan, &decode)?;
+        let scan = whole
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+            .ok_or_else(|| unreadable("no scan of files"))?;
+        let rows: RowsByFile = serde_json::from_str(&message.rows).map_err(unreadable)?;
+        let mut chosen = scan.clone();
+        chosen.file_groups = select(std::mem::take(&mut chosen.file_groups), &rows);
+        chosen.file_source = Arc::new(RowsSource::new(chosen.file_source, Arc::new(rows)));
+        Ok(DataSourceExec::from_data_source(chosen))
+    }
+
     fn decode_writer(
         &self,
         message: WriterMessage,
@@ -233,6 +283,17 @@ impl PhysicalExtensionCodec for LakeCodec {
                 let message = ImagesMessage::decode(rest).map_err(unreadable)?;
                 self.decode_images(message, context, converter)
             }
+            Some((&ROWS, rest)) => {
+                let message = RowsMessage::decode(rest).map_err(unreadable)?;
+                self.decode_rows(&message, context, converter)
+            }
+            Some((&INDEX, rest)) => {
+                let [input] = inputs else {
+                    return internal_err!("an index is made of one input, not {}", inputs.len());
+                };
+                let spec: IndexSpec = serde_json::from_slice(rest).map_err(unreadable)?;
+                Ok(Arc::new(IndexExec::new(input.clone(), Arc::new(spec))))
+            }
             _ => Err(unreadable("unknown kind of node")),
         }
     }
@@ -264,6 +325,17 @@ impl PhysicalExtensionCodec for LakeCodec {
             self.encode_images(scan, source, converter)?
                 .encode(buf)
                 .map_err(unreadable)
+        } else if let Some((scan, source)) = node
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.downcast_to_file_source::<RowsSource>())
+        {
+            buf.push(ROWS);
+            self.encode_rows(scan, source, converter)?
+                .encode(buf)
+                .map_err(unreadable)
+        } else if let Some(index) = node.downcast_ref::<IndexExec>() {
+            buf.push(INDEX);
+            serde_json::to_writer(buf, index.spec()).map_err(unreadable)
         } else {
             buf.push(BALLISTA);
             self.ballista.try_encode(node, buf, converter)

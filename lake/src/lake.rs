@@ -14,6 +14,7 @@ use crate::{
     delta,
     error::{LakeError, Result},
     iceberg::{self, Catalogs},
+    index::{self, Candidates, IndexCache, IndexManifest, IndexStore, Segment},
     scan::{LakeTable, object_path},
     snapshot::{Base, Snapshot},
     stores::{Stores, delete_below},
@@ -25,6 +26,9 @@ const CACHED_SNAPSHOTS: u64 = 1000;
 /// How often an append that lost every race starts over, and the wait between rounds.
 const COMMIT_ROUNDS: u32 = 10;
 const ROUND_WAIT: Duration = Duration::from_millis(200);
+/// How long a search may go by indexes as they were: one that others changed since is incomplete, or gone,
+/// and then the search reads more rows.
+const MANIFESTS_KEPT: Duration = Duration::from_secs(5);
 /// Files deleted at a time.
 const PARALLEL_DELETES: usize = 16;
 
@@ -34,6 +38,8 @@ pub struct Lake {
     stores: Arc<Stores>,
     iceberg: Catalogs,
     snapshots: Cache<TableRef, Arc<Snapshot>>,
+    indexes: IndexCache,
+    manifests: Cache<TableRef, Arc<BTreeMap<String, IndexManifest>>>,
 }
 
 /// What a commit did.
@@ -53,6 +59,11 @@ impl Lake {
             iceberg: Catalogs::new(settings, stores.clone()),
             stores,
             snapshots: Cache::new(CACHED_SNAPSHOTS),
+            indexes: IndexCache::new(),
+            manifests: Cache::builder()
+                .max_capacity(CACHED_SNAPSHOTS)
+                .time_to_live(MANIFESTS_KEPT)
+                .build(),
         })
     }
 
@@ -276,10 +287,132 @@ impl Lake {
         }
     }
 
-    /// Tells the catalog of the table's format that the table is dropped; its files stay. A Delta
-    /// table has no such catalog.
+    /// The vector indexes of a table, by name.
+    pub async fn indexes(&self, table: &TableRef) -> Result<BTreeMap<String, IndexManifest>> {
+        IndexStore::of(&self.stores, table)?.all().await
+    }
+
+    /// The vector indexes of a table as they were at most some seconds ago.
+    pub async fn known_indexes(
+        &self,
+        table: &TableRef,
+    ) -> Result<Arc<BTreeMap<String, IndexManifest>>> {
+        if let Some(known) = self.manifests.get(table).await {
+            return Ok(known);
+        }
+        let indexes = Arc::new(self.indexes(table).await?);
+        self.manifests.insert(table.clone(), indexes.clone()).await;
+        Ok(indexes)
+    }
+
+    /// The vector index of that name, in lower case.
+    pub async fn index(&self, table: &TableRef, name: &str) -> Result<Option<IndexManifest>> {
+        let found = IndexStore::of(&self.stores, table)?.newest(name).await?;
+        Ok(found.map(|(_, manifest)| manifest))
+    }
+
+    /// Makes a vector index of the segments that a plan with an [`index_node`](crate::index_node) reported.
+    /// False, and the segments are deleted, if there is one of that name.
+    pub async fn create_index(
+        &self,
+        table: &TableRef,
+        mut index: IndexManifest,
+        reported: &[DataFile],
+    ) -> Result<bool> {
+        index.segments = reported
+            .iter()
+            .map(Segment::from_data_file)
+            .collect::<Result<_>>()?;
+        let made = IndexStore::of(&self.stores, table)?.create(&index).await?;
+        self.manifests.invalidate(table).await;
+        if !made {
+            self.discard(table, reported).await;
+        }
+        Ok(made)
+    }
+
+    /// Adds the segments that a plan reported to an index, and drops those whose files are mostly gone from
+    /// `snapshot`. False, and the segments are deleted, if there is no such index any more.
+    pub async fn refresh_index(
+        &self,
+        snapshot: &Snapshot,
+        index: &IndexManifest,
+        reported: &[DataFile],
+    ) -> Result<bool> {
+        let table = snapshot.table();
+        let live = index::files(snapshot).into_iter().collect();
+        let segments = reported
+            .iter()
+            .map(Segment::from_data_file)
+            .collect::<Result<Vec<_>>>()?;
+        let store = IndexStore::of(&self.stores, table)?;
+        let changed = store
+            .change(
+                &index.name,
+                snapshot.version(),
+                &segments,
+                &index.stale(&live),
+            )
+            .await?;
+        self.manifests.invalidate(table).await;
+        let Some(superfluous) = changed else {
+            self.discard(table, reported).await;
+            return Ok(false);
+        };
+        let store = self.stores.store(&table.location)?;
+        for segment in superfluous {
+            let path = object_path(&table.location, &segment)?;
+            if let Err(error) = store.delete(&path).await {
+                tracing::warn!(%path, "a segment of an index was left behind: {error}");
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes a vector index. False if there is none.
+    pub async fn drop_index(&self, table: &TableRef, name: &str) -> Result<bool> {
+        let dropped = IndexStore::of(&self.stores, table)?.drop(name).await;
+        self.manifests.invalidate(table).await;
+        dropped
+    }
+
+    /// All files that an index, once refreshed, need not cover anew, as candidates of which none is read.
+    pub fn covered(&self, snapshot: &Snapshot, index: &IndexManifest) -> Candidates {
+        let live = index::files(snapshot).into_iter().collect();
+        let stale = index.stale(&live);
+        let kept = index.segments.iter().filter(|s| !stale.contains(&s.path));
+        let files = kept.flat_map(|segment| segment.files.clone());
+        Candidates {
+            index: index.name.clone(),
+            rows: files.map(|file| (file, Default::default())).collect(),
+        }
+    }
+
+    /// Rows of the files the index covers that may be among the `k` nearest to `vector`; nothing if it
+    /// cannot tell.
+    pub async fn candidates(
+        &self,
+        snapshot: &Snapshot,
+        index: &IndexManifest,
+        vector: &[f32],
+        k: usize,
+    ) -> Result<Option<Candidates>> {
+        let table = snapshot.table();
+        let store = self.stores.store(&table.location)?;
+        let live = index::files(snapshot).into_iter().collect();
+        self.indexes
+            .candidates(&store, table, index, &live, vector, k)
+            .await
+    }
+
+    /// Tells the catalog of the table's format that the table is dropped; its files stay, but not its
+    /// indexes. A Delta table has no such catalog.
     pub async fn forget(&self, table: &TableRef) -> Result<()> {
         self.snapshots.invalidate(table).await;
+        self.manifests.invalidate(table).await;
+        if let Err(error) = IndexStore::of(&self.stores, table)?.drop_all().await {
+            tracing::warn!(table = table.name, "its indexes were left behind: {error}");
+        }
         match table.format {
             Format::Delta => Ok(()),
             Format::Iceberg => iceberg::forget(table, &self.iceberg).await,

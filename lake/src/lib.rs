@@ -20,6 +20,7 @@ mod error;
 mod file_stats;
 mod iceberg;
 mod images;
+mod index;
 mod lake;
 mod prune;
 mod scan;
@@ -39,6 +40,7 @@ pub use iceberg::Catalogs as IcebergCatalogs;
 pub use images::{
     ImageFiles, ImageObject, UNREADABLE, Wanted, image_limits, image_schema, list as list_images,
 };
+pub use index::{Candidates, IndexExec, IndexManifest, IndexSpec, Metric, Segment, index_node};
 pub use lake::{Committed, Lake};
 pub use prune::Pruned;
 pub use scan::LakeTable;

@@ -10,6 +10,7 @@ mod cursor;
 mod define;
 mod depth;
 mod dialect;
+mod index;
 mod insert;
 mod model;
 mod refused;
@@ -28,7 +29,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use self::cursor::{Cursor, syntax_error};
 pub use self::dialect::ShoalDialect;
 pub use self::statement::{
-    Check, Column, CopyImages, CreateModel, CreateTable, CreateView, Describe, Explain,
+    Check, Column, CopyImages, CreateIndex, CreateModel, CreateTable, CreateView, Describe, Explain,
     ExplainFormat, Insert, ModelName, Name, PartitionFunction, PartitionItem, Show, Statement, Use,
 };
 pub(crate) use self::types::{FIXED_SIZE, fixed_size_type};
@@ -107,6 +108,9 @@ fn end_of(sql: &str) -> Location {
 }
 
 fn statement(cursor: &mut Cursor) -> Result<Statement> {
+    if cursor.eat_all(&["REFRESH", "INDEX"]) {
+        return index::refresh(cursor);
+    }
     refused::refuse(cursor)?;
     if cursor.at_query() {
         return cursor.query().map(Statement::Query);
@@ -132,6 +136,7 @@ fn statement(cursor: &mut Cursor) -> Result<Statement> {
     ];
     match cursor.eat_one_of(&known) {
         Some("CREATE") => create(cursor),
+        Some("DROP") if cursor.eat("INDEX") => index::drop(cursor),
         Some("DROP") => define::drop(cursor),
         Some("INSERT") => insert::insert(cursor),
         Some("TRUNCATE") => define::truncate(cursor),
@@ -179,5 +184,8 @@ fn create(cursor: &mut Cursor) -> Result<Statement> {
     if cursor.eat("CATALOG") {
         return define::create_catalog(cursor);
     }
-    cursor.unexpected("TABLE, VIEW, MODEL, SCHEMA or CATALOG")
+    if cursor.eat("INDEX") {
+        return index::create(cursor);
+    }
+    cursor.unexpected("TABLE, VIEW, MODEL, SCHEMA, CATALOG or INDEX")
 }

@@ -79,11 +79,6 @@ const REFUSED: &[(&[&str], &str)] = &[
     ),
     (&["DROP", "FUNCTION"], "functions are built in"),
     (
-        &["CREATE", "INDEX"],
-        "PARTITIONED BY and sorted inserts let queries skip files",
-    ),
-    (&["DROP", "INDEX"], "tables have no indexes"),
-    (
         &["CREATE", "SEQUENCE"],
         "row_number() or uuid() in the query",
     ),

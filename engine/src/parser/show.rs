@@ -48,6 +48,11 @@ pub(super) fn show(cursor: &mut Cursor) -> Result<Statement> {
         properties(cursor)?
     } else if cursor.eat("PARTITIONS") {
         Show::Partitions(cursor.table_name()?)
+    } else if cursor.eat("INDEXES") {
+        Show::Indexes(match cursor.eat_one_of(&["ON", "IN", "FROM"]) {
+            Some(_) => Some(cursor.table_name()?),
+            None => None,
+        })
     } else if cursor.eat("FUNCTIONS") {
         Show::Functions {
             pattern: pattern(cursor)?,

@@ -106,6 +106,24 @@ pub enum Statement {
         /// The comment; none removes it.
         comment: Option<String>,
     },
+    /// `CREATE INDEX`.
+    CreateIndex(CreateIndex),
+    /// `REFRESH INDEX`.
+    RefreshIndex {
+        /// The index, in lower case.
+        name: String,
+        /// The table it is of.
+        table: Name,
+    },
+    /// `DROP INDEX`.
+    DropIndex {
+        /// The index, in lower case.
+        name: String,
+        /// The table it is of.
+        table: Name,
+        /// No error if there is none.
+        if_exists: bool,
+    },
     /// `USE`.
     Use(Use),
     /// `SET key = value`.
@@ -277,6 +295,21 @@ impl CreateTable {
     }
 }
 
+/// `CREATE INDEX … USING IVF`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateIndex {
+    /// The index, in lower case.
+    pub name: String,
+    /// Leave an existing one alone.
+    pub if_not_exists: bool,
+    /// The table it is of.
+    pub table: Name,
+    /// The column of vectors.
+    pub column: String,
+    /// `WITH (…)`.
+    pub options: BTreeMap<String, String>,
+}
+
 /// `CREATE VIEW`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateView {
@@ -397,6 +430,8 @@ pub enum Show {
     },
     /// `SHOW PARTITIONS`.
     Partitions(Name),
+    /// `SHOW INDEXES [ON t]`.
+    Indexes(Option<Name>),
     /// `SHOW FUNCTIONS`.
     Functions {
         /// `LIKE`.

@@ -6,15 +6,19 @@
 
 mod arguments;
 mod duplicates;
+mod indexes;
 mod nearest;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{Query, TableFactor, VisitMut, VisitorMut};
 
 use self::arguments::Arguments;
+pub(crate) use self::indexes::use_indexes;
 pub(crate) use self::nearest::nulls_last;
 use crate::error::{EngineError, Result};
 use crate::parser::{Name, Statement, parse};
@@ -85,6 +89,27 @@ pub(crate) async fn expand(scope: &Arc<Scope>, current: &Current, query: &mut Qu
     Err(EngineError::invalid(
         "table functions are nested too deeply; use views",
     ))
+}
+
+/// Gives parameters that stand in a cast to an array that type, so that clients learn what to bind.
+pub(crate) fn typed_vectors(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let typed = plan.transform_down_with_subqueries(|node| {
+        node.map_expressions(|expr| {
+            expr.transform_up(|expr| match expr {
+                LogicalExpr::Cast(mut cast) if cast.field.data_type().is_list() => {
+                    if let LogicalExpr::Placeholder(parameter) = cast.expr.as_mut()
+                        && parameter.field.is_none()
+                    {
+                        parameter.field = Some(cast.field.clone());
+                        return Ok(Transformed::yes(LogicalExpr::Cast(cast)));
+                    }
+                    Ok(Transformed::no(LogicalExpr::Cast(cast)))
+                }
+                other => Ok(Transformed::no(other)),
+            })
+        })
+    })?;
+    Ok(typed.data)
 }
 
 /// Table functions within filters of table functions.

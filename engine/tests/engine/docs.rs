@@ -1,5 +1,5 @@
-//! `docs/sql.md` and `docs/types.md` tell the truth: every statement of a page runs, in order, in one
-//! lake, and prints what stands below it. `SHOAL_UPDATE_DOCS=1` writes down what is printed instead.
+//! `docs/sql.md`, `docs/types.md` and `docs/search.md` tell the truth: every statement of a page runs, in
+//! order, in one lake, and prints what stands below it. `SHOAL_UPDATE_DOCS=1` writes down what is printed.
 
 use std::fs;
 use std::path::Path;
@@ -16,6 +16,11 @@ async fn every_statement_of_the_reference_prints_what_stands_below_it() {
 #[tokio::test]
 async fn every_statement_of_the_page_on_types_prints_what_stands_below_it() {
     prints_what_stands_below_it("../docs/types.md").await;
+}
+
+#[tokio::test]
+async fn every_statement_about_search_prints_what_stands_below_it() {
+    prints_what_stands_below_it("../docs/search.md").await;
 }
 
 async fn prints_what_stands_below_it(path: &str) {

@@ -6,8 +6,10 @@ mod fixed_length;
 mod footers;
 mod provider;
 mod relabel;
+mod rows;
 
 pub(crate) use field_id::FieldIdSource;
 pub(crate) use provider::object_path;
+pub(crate) use rows::{ChosenRows, RowsByFile, RowsSource, select};
 
 pub use provider::LakeTable;

@@ -32,8 +32,9 @@ use url::Url;
 use crate::{
     data_file::DataFile,
     error::{LakeError, Result},
+    index::Candidates,
     prune::{Pruned, is_partition_condition, prune},
-    scan::{FieldIdSource, footers::IndexedFooters},
+    scan::{ChosenRows, FieldIdSource, RowsByFile, RowsSource, footers::IndexedFooters, select},
     snapshot::Snapshot,
     stores::Stores,
     table::Format,
@@ -43,12 +44,30 @@ use crate::{
 #[derive(Debug)]
 pub struct LakeTable {
     snapshot: Arc<Snapshot>,
+    /// Rows to read of files that a vector index covers.
+    candidates: Option<Arc<Candidates>>,
 }
 
 impl LakeTable {
     /// The snapshot as a table.
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
-        LakeTable { snapshot }
+        LakeTable {
+            snapshot,
+            candidates: None,
+        }
+    }
+
+    /// The table without the rows that are no candidates.
+    pub fn with_candidates(&self, candidates: Arc<Candidates>) -> Self {
+        LakeTable {
+            snapshot: self.snapshot.clone(),
+            candidates: Some(candidates),
+        }
+    }
+
+    /// The rows that it is reduced to, if a vector index chose some.
+    pub fn candidates(&self) -> Option<&Candidates> {
+        self.candidates.as_deref()
     }
 
     /// The snapshot it reads.
@@ -58,7 +77,47 @@ impl LakeTable {
 
     /// The files that a scan with these filters reads.
     pub fn prune(&self, filters: &[Expr], session: &dyn Session) -> Result<Pruned> {
-        prune(&self.snapshot, filters, session)
+        let mut pruned = prune(&self.snapshot, filters, session)?;
+        if let Some(candidates) = &self.candidates {
+            let bytes = |index: &usize| self.bytes_read(*index, candidates);
+            pruned.files.retain(|index| bytes(index) > 0);
+            pruned.bytes = pruned.files.iter().map(bytes).sum();
+        }
+        Ok(pruned)
+    }
+
+    /// Bytes that are about to be read of a file: nothing where no row is a candidate.
+    fn bytes_read(&self, index: usize, candidates: &Candidates) -> u64 {
+        let Some(file) = self.snapshot.files().get(index) else {
+            return 0;
+        };
+        match self.chosen(file, candidates) {
+            Some(chosen) => (chosen.rows.len() as u64 * CHOSEN_ROW_BYTES).min(file.size),
+            None => file.size,
+        }
+    }
+
+    /// The rows to read of a file; nothing if that is all of them.
+    fn chosen(&self, file: &DataFile, candidates: &Candidates) -> Option<ChosenRows> {
+        let path = object_path(&self.snapshot.table().location, &file.path).ok()?;
+        let rows = candidates.rows.get(path.as_ref())?;
+        Some(ChosenRows {
+            of: file.rows?,
+            rows: rows.clone(),
+        })
+    }
+
+    fn chosen_rows(&self, pruned: &Pruned, candidates: &Candidates) -> RowsByFile {
+        let files = pruned
+            .files
+            .iter()
+            .filter_map(|&i| self.snapshot.files().get(i));
+        files
+            .filter_map(|file| {
+                let path = object_path(&self.snapshot.table().location, &file.path).ok()?;
+                Some((path.to_string(), self.chosen(file, candidates)?))
+            })
+            .collect()
     }
 
     /// Columns in the files, then columns from paths: the order a scan knows them in.
@@ -213,6 +272,9 @@ fn late_materialisation_pays(snapshot: &Snapshot, wanted: &[usize], filters: &[E
     decoding >= TEXT_COST * filtered.len()
 }
 
+/// A row on its own takes a page of each column with it.
+const CHOSEN_ROW_BYTES: u64 = 64 << 10;
+
 /// What decoding a text takes, and an image or a nested value, compared with a number, about.
 const TEXT_COST: usize = 4;
 const BINARY_COST: usize = 100;
@@ -228,6 +290,9 @@ impl TableProvider for LakeTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
+        if self.candidates.is_some() {
+            return None;
+        }
         let all = Pruned {
             files: (0..self.snapshot.files().len()).collect(),
             total: self.snapshot.files().len(),
@@ -300,7 +365,8 @@ impl TableProvider for LakeTable {
             .iter()
             .map(|&i| self.partitioned_file(i, &from_paths))
             .collect::<Result<Vec<PartitionedFile>>>()?;
-        let statistics = self.statistics_of(&pruned, table_schema.table_schema());
+        let table_rows = table_schema.table_schema().clone();
+        let statistics = self.statistics_of(&pruned, &table_rows);
         let late = late_materialisation_pays(snapshot, &wanted, filters);
         let store_url = Stores::store_url(&snapshot.table().location)?;
         let runtime = session.runtime_env();
@@ -308,7 +374,8 @@ impl TableProvider for LakeTable {
         let footers = runtime.cache_manager.get_file_metadata_cache();
         let readers =
             CachedParquetFileReaderFactory::new(runtime.object_store(&store_url)?, footers);
-        let readers: Arc<dyn ParquetFileReaderFactory> = match filters.is_empty() {
+        let whole_files = filters.is_empty() && self.candidates.is_none();
+        let readers: Arc<dyn ParquetFileReaderFactory> = match whole_files {
             true => Arc::new(readers),
             false => Arc::new(IndexedFooters(readers)),
         };
@@ -319,8 +386,18 @@ impl TableProvider for LakeTable {
             Format::Delta if !has_vectors(source.table_schema()) => Arc::new(source),
             Format::Delta | Format::Iceberg => Arc::new(FieldIdSource::new(Arc::new(source))),
         };
+        let mut groups = balanced(files, session.config().target_partitions());
+        let (source, statistics) = match &self.candidates {
+            Some(candidates) => {
+                let rows = Arc::new(self.chosen_rows(&pruned, candidates));
+                groups = select(groups, &rows);
+                let source: Arc<dyn FileSource> = Arc::new(RowsSource::new(source, rows));
+                (source, Statistics::new_unknown(&table_rows))
+            }
+            None => (source, statistics),
+        };
         let config = FileScanConfigBuilder::new(store_url, source)
-            .with_file_groups(balanced(files, session.config().target_partitions()))
+            .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(Some(in_scan_order))?
             .with_limit(limit)

@@ -21,6 +21,7 @@ use datafusion::{
 
 use crate::{
     data_file::WRITTEN_FILES_SCHEMA,
+    index::{IndexExec, IndexNode},
     write::{exec::WriterExec, spec::WriteSpec},
 };
 
@@ -125,6 +126,15 @@ impl ExtensionPlanner for LakePlanner {
         session: &dyn Session,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if let Some(index) = node.as_any().downcast_ref::<IndexNode>() {
+            let [input] = physical_inputs else {
+                return internal_err!("an index is made of one input");
+            };
+            return Ok(Some(Arc::new(IndexExec::new(
+                input.clone(),
+                index.spec.clone(),
+            ))));
+        }
         let Some(write) = node.as_any().downcast_ref::<WriteNode>() else {
             return Ok(None);
         };

@@ -29,6 +29,8 @@ const PAGE_ROWS: usize = 4096;
 /// Most images get a page of their own: one is read without its neighbours, and written without a buffer
 /// that grows and is copied.
 const IMAGE_PAGE_BYTES: usize = 64 << 10;
+/// A vector is looked at alone, too, when a vector index has found it.
+const VECTOR_PAGE_BYTES: usize = 64 << 10;
 /// A reader takes the images of a row group into memory at once, and is an eighth slower with groups of
 /// 128 MiB, as a writer is.
 const IMAGE_ROW_GROUP_BYTES: u64 = 16 << 20;
@@ -194,10 +196,13 @@ impl WriteSpec {
                         .set_column_statistics_enabled(pixels, EnabledStatistics::None)
                 }
                 // Numbers of which hardly one comes twice, and whose bounds help no query.
-                DataType::FixedSizeList(item, _) => {
+                DataType::List(item) | DataType::FixedSizeList(item, _)
+                    if item.data_type().is_floating() =>
+                {
                     let path = vec![field.name().clone(), "list".into(), item.name().clone()];
                     let numbers = ColumnPath::new(path);
                     properties
+                        .set_column_data_page_size_limit(numbers.clone(), VECTOR_PAGE_BYTES)
                         .set_column_dictionary_enabled(numbers.clone(), false)
                         .set_column_statistics_enabled(numbers, EnabledStatistics::None)
                 }
