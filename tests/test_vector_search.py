@@ -103,12 +103,12 @@ def test_the_vector_may_be_bound(session):
     assert ids(found) == nearest(cosine(vectors, query))
 
 
-@pytest.mark.parametrize("format", ["DELTA", "ICEBERG"])
-def test_an_index_finds_nearly_all(session, format):
+@pytest.mark.parametrize("format, using", [("DELTA", "IVF"), ("ICEBERG", "IVF"), ("DELTA", "HNSW")])
+def test_an_index_finds_nearly_all(session, format, using):
     vectors = make(session, format)
-    run(session, "CREATE INDEX near ON vectors USING IVF (v)")
+    run(session, f"CREATE INDEX near ON vectors USING {using} (v)")
     [[table, index, column, kind, metric, count, covered, _]] = run(session, "SHOW INDEXES ON vectors")
-    assert (index, column, kind, metric, count, covered) == ("near", "v", "IVF", "cosine", "2940", "3 of 3")
+    assert (index, column, kind, metric, count, covered) == ("near", "v", using, "cosine", "2940", "3 of 3")
     queries = clustered(9, 20).astype("float64")
     plan = run(session, f"EXPLAIN SELECT id FROM vector_search('vectors', 'v', {literal(queries[0])}, {K})")
     assert any("rows=40 of" in text for _, text in plan), plan
@@ -168,9 +168,9 @@ def test_dropping_a_table_removes_its_indexes(shoal):
     shoal.run("CREATE TABLE processed.indexed AS SELECT 1 AS id, [1.0, 2.0] AS v",
               "CREATE INDEX near ON processed.indexed USING IVF (v)")
     location = shoal.location("processed", "indexed")
-    assert list(location.rglob("*.ivf"))
+    assert list(location.rglob("*.segment"))
     shoal.run("DROP TABLE processed.indexed")
-    assert not list(location.rglob("*.ivf")) and list(location.rglob("*.parquet"))
+    assert not list(location.rglob("*.segment")) and list(location.rglob("*.parquet"))
 
 
 def test_near_duplicates_are_those_of_brute_force(session):

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::LogicalPlanBuilder;
-use shoal_lake::{IndexManifest, IndexSpec, LakeTable, Metric, Snapshot, index_node};
+use shoal_lake::{IndexKind, IndexManifest, IndexSpec, LakeTable, Metric, Snapshot, index_node};
 
 use crate::command::Command;
 use crate::error::{EngineError, Result};
@@ -99,9 +99,10 @@ fn manifest(create: &CreateIndex, name: &FullName, snapshot: &Snapshot) -> Resul
     let mut manifest = IndexManifest {
         name: create.name.clone(),
         column: field.name().clone(),
+        kind: create.kind,
         metric: Metric::Cosine,
         lists: None,
-        probes: None,
+        breadth: None,
         table_version: snapshot.version(),
         segments: Vec::new(),
     };
@@ -113,20 +114,25 @@ fn manifest(create: &CreateIndex, name: &FullName, snapshot: &Snapshot) -> Resul
             ))
         };
         let number = || value.parse().ok().filter(|n: &usize| *n > 0);
-        match key.to_lowercase().as_str() {
-            "metric" => {
+        match (key.to_lowercase().as_str(), create.kind) {
+            ("metric", _) => {
                 manifest.metric =
                     Metric::parse(value).ok_or_else(|| wrong("cosine, l2 or inner_product"))?;
             }
-            "lists" => {
+            ("lists", IndexKind::Ivf) => {
                 manifest.lists = Some(number().ok_or_else(|| wrong("a number from 1"))?);
             }
-            "probes" => {
-                manifest.probes = Some(number().ok_or_else(|| wrong("a number from 1"))?);
+            ("probes", IndexKind::Ivf) | ("breadth", IndexKind::Hnsw) => {
+                manifest.breadth = Some(number().ok_or_else(|| wrong("a number from 1"))?);
             }
-            _ => {
+            (_, kind) => {
+                let options = match kind {
+                    IndexKind::Ivf => "metric, lists and probes",
+                    IndexKind::Hnsw => "metric and breadth",
+                };
                 return Err(EngineError::invalid(format!(
-                    "an IVF index has no option {key}; there are metric, lists and probes"
+                    "an {} index has no option {key}; there are {options}",
+                    kind.name()
                 )));
             }
         }
@@ -170,6 +176,7 @@ fn plan_segments(
         location: snapshot.table().location.clone(),
         index: manifest.name.clone(),
         column: manifest.column.clone(),
+        kind: manifest.kind,
         metric: manifest.metric,
         lists: manifest.lists,
     };
@@ -223,7 +230,7 @@ async fn rows_of(session: &Arc<Session>, on: &Name) -> Result<Vec<TextRow>> {
             name.to_string(),
             index.name.clone(),
             index.column.clone(),
-            "IVF".to_string(),
+            index.kind.name().to_string(),
             index.metric.name().to_string(),
             index.rows().to_string(),
             format!("{covered} of {}", snapshot.files().len()),

@@ -40,7 +40,9 @@ pub use iceberg::Catalogs as IcebergCatalogs;
 pub use images::{
     ImageFiles, ImageObject, UNREADABLE, Wanted, image_limits, image_schema, list as list_images,
 };
-pub use index::{Candidates, IndexExec, IndexManifest, IndexSpec, Metric, Segment, index_node};
+pub use index::{
+    Candidates, IndexExec, IndexKind, IndexManifest, IndexSpec, Metric, Segment, index_node,
+};
 pub use lake::{Committed, Lake};
 pub use prune::Pruned;
 pub use scan::LakeTable;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use shoal_lake::IndexKind;
+
 use super::cursor::Cursor;
 use super::statement::{CreateIndex, Statement};
 use crate::error::{EngineError, Result};
@@ -13,13 +15,11 @@ pub(super) fn create(cursor: &mut Cursor) -> Result<Statement> {
     cursor.expect("ON")?;
     let table = cursor.table_name()?;
     cursor.expect("USING")?;
-    if cursor.is("HNSW") {
-        return Err(EngineError::unsupported(
-            "CREATE INDEX … USING HNSW",
-            "USING IVF, whose parts are read from the object store one by one",
-        ));
-    }
-    cursor.expect("IVF")?;
+    let kind = match cursor.eat_one_of(&["IVF", "HNSW"]) {
+        Some("IVF") => IndexKind::Ivf,
+        Some(_) => IndexKind::Hnsw,
+        None => return cursor.unexpected("IVF or HNSW"),
+    };
     let mut columns = cursor.list(|cursor| cursor.identifier("a column of vectors"))?;
     let Some(column) = columns.pop().filter(|_| columns.is_empty()) else {
         return Err(EngineError::invalid(format!(
@@ -34,6 +34,7 @@ pub(super) fn create(cursor: &mut Cursor) -> Result<Statement> {
         name: name.to_lowercase(),
         if_not_exists,
         table,
+        kind,
         column,
         options,
     }))

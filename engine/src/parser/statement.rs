@@ -7,6 +7,8 @@ use std::fmt;
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
 
+use shoal_lake::IndexKind;
+
 use super::types::quoted;
 
 /// One statement.
@@ -295,7 +297,7 @@ impl CreateTable {
     }
 }
 
-/// `CREATE INDEX … USING IVF`.
+/// `CREATE INDEX … USING IVF | HNSW`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateIndex {
     /// The index, in lower case.
@@ -304,6 +306,8 @@ pub struct CreateIndex {
     pub if_not_exists: bool,
     /// The table it is of.
     pub table: Name,
+    /// How it finds what is near.
+    pub kind: IndexKind,
     /// The column of vectors.
     pub column: String,
     /// `WITH (…)`.

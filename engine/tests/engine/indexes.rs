@@ -83,12 +83,20 @@ async fn an_index_finds_nearly_all_of_the_nearest() {
     for format in ["DELTA", "ICEBERG"] {
         let lake = Lake::new().await;
         table(&lake, format).await;
-        for (metric, distance) in [("cosine", "cosine_distance"), ("l2", "vector_l2_distance")] {
-            let sql =
-                format!("CREATE INDEX by_{metric} ON v USING IVF (v) WITH (metric = '{metric}')");
+        for (kind, metric, distance) in [
+            ("HNSW", "cosine", "cosine_distance"),
+            ("HNSW", "l2", "vector_l2_distance"),
+            ("IVF", "cosine", "cosine_distance"),
+            ("IVF", "l2", "vector_l2_distance"),
+        ] {
+            lake.ok(&format!("DROP INDEX IF EXISTS by_{metric} ON v"))
+                .await;
+            let sql = format!(
+                "CREATE INDEX by_{metric} ON v USING {kind} (v) WITH (metric = '{metric}')"
+            );
             assert_eq!(lake.ok(&sql).await, 1080, "{format}");
             let recall = recall(&lake, distance).await;
-            assert!(recall >= 0.95, "{format} {metric}: {recall}");
+            assert!(recall >= 0.95, "{format} {kind} {metric}: {recall}");
         }
         let plan = explain(&lake).await;
         assert!(plan.contains("rows=32 of"), "{plan}");
@@ -112,9 +120,16 @@ async fn an_index_finds_nearly_all_of_the_nearest() {
 
 #[tokio::test]
 async fn rows_that_came_later_are_found_and_rows_that_are_gone_are_not() {
+    for kind in ["IVF", "HNSW"] {
+        later_and_gone(kind).await;
+    }
+}
+
+async fn later_and_gone(kind: &str) {
     let lake = Lake::new().await;
     table(&lake, "DELTA").await;
-    lake.ok("CREATE INDEX i ON v USING IVF (v)").await;
+    lake.ok(&format!("CREATE INDEX i ON v USING {kind} (v)"))
+        .await;
     let query = format!("[{}]", ["5.0"; DIMENSIONS].join(", "));
     let near = format!("[{}]", ["4.9"; DIMENSIONS].join(", "));
     insert(&lake, "INTO v", 7001, &[near]).await;
@@ -127,7 +142,7 @@ async fn rows_that_came_later_are_found_and_rows_that_are_gone_are_not() {
     assert_eq!(lake.ok("REFRESH INDEX i ON v").await, 0);
     assert!(recall(&lake, "cosine_distance").await >= 0.95);
 
-    let before = lake.files(".ivf").len();
+    let before = lake.files(".segment").len();
     insert(&lake, "OVERWRITE v", 8001, &clustered(3, 300)).await;
     let (indexed, exact) = both(&lake, &query, "cosine_distance").await;
     assert_eq!(indexed, exact);
@@ -135,7 +150,7 @@ async fn rows_that_came_later_are_found_and_rows_that_are_gone_are_not() {
     assert_eq!(lake.ok("REFRESH INDEX i ON v").await, 270);
     assert!(lake.rows("SHOW INDEXES ON v").await[0].contains("|270|1 of 1|"));
     assert!(
-        lake.files(".ivf").len() < before,
+        lake.files(".segment").len() < before,
         "segments of files that are gone stay"
     );
     assert!(recall(&lake, "cosine_distance").await >= 0.95);
@@ -180,7 +195,7 @@ async fn an_index_goes_with_its_table() {
     assert!(!lake.files("_shoal_index/j/").is_empty());
     assert!(!explain(&lake).await.contains("rows=32"));
     lake.ok("DROP TABLE v").await;
-    assert!(lake.files(".ivf").is_empty());
+    assert!(lake.files(".segment").is_empty());
     assert!(!lake.files(".parquet").is_empty());
 }
 
@@ -189,7 +204,7 @@ async fn an_index_whose_segments_are_lost_makes_a_search_exact() {
     let lake = Lake::new().await;
     table(&lake, "DELTA").await;
     lake.ok("CREATE INDEX i ON v USING IVF (v)").await;
-    for file in lake.files(".ivf") {
+    for file in lake.files(".segment") {
         std::fs::remove_file(lake.folder.path().join(file)).unwrap();
     }
     let (indexed, exact) = both(&lake, &clustered(4, 1)[0], "cosine_distance").await;
@@ -213,8 +228,8 @@ async fn wrong_index_statements_say_what_is_wrong() {
             vec!["index i of table lake.default.v", "already exists"],
         ),
         (
-            "CREATE INDEX k ON v USING HNSW (v)",
-            vec!["HNSW", "USING IVF"],
+            "CREATE INDEX k ON v USING BTREE (v)",
+            vec!["IVF or HNSW", "BTREE"],
         ),
         (
             "CREATE INDEX k ON v USING IVF (id)",

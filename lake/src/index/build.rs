@@ -36,8 +36,9 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
-    Metric, SEGMENT_BYTES,
-    ivf::{self, Vectors},
+    IndexKind, Metric, SEGMENT_BYTES,
+    codes::{Encoded, Vectors},
+    hnsw, ivf,
     manifest::{IndexStore, Segment},
 };
 use crate::{
@@ -58,6 +59,8 @@ pub struct IndexSpec {
     pub index: String,
     /// The column of vectors.
     pub column: String,
+    /// How it finds what is near.
+    pub kind: IndexKind,
     /// What nearness means.
     pub metric: Metric,
     /// Lists per segment, where the statement says so.
@@ -165,9 +168,10 @@ impl DisplayAs for IndexExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         write!(
             f,
-            "IndexExec: table={}, index={}, column={}, metric={}",
+            "IndexExec: table={}, index={}, kind={}, column={}, metric={}",
             self.spec.table,
             self.spec.index,
+            self.spec.kind.name(),
             self.spec.column,
             self.spec.metric.name()
         )
@@ -352,13 +356,13 @@ impl IndexTask {
         }
         self.vectors.dimensions = vectors.dimensions;
         let rows = vectors.places.len() as u64;
-        let (metric, lists) = (self.spec.metric, self.spec.lists);
-        let encoded = tokio::task::spawn_blocking(move || ivf::encode(&vectors, metric, lists))
+        let spec = self.spec.clone();
+        let encoded = tokio::task::spawn_blocking(move || encode(&spec, &vectors))
             .await
             .map_err(|error| LakeError::Invalid(format!("making a segment: {error}")))??;
         let directory = IndexStore::segments(&self.spec.index);
         let segment = Segment {
-            path: format!("{directory}/{}.ivf", Uuid::new_v4()),
+            path: format!("{directory}/{}.segment", Uuid::new_v4()),
             head_bytes: encoded.head_bytes,
             rows,
             files,
@@ -372,6 +376,13 @@ impl IndexTask {
         self.written.push(segment.to_data_file(size)?);
         self.memory.free();
         Ok(())
+    }
+}
+
+fn encode(spec: &IndexSpec, vectors: &Vectors) -> Result<Encoded> {
+    match spec.kind {
+        IndexKind::Ivf => ivf::encode(vectors, spec.metric, spec.lists),
+        IndexKind::Hnsw => hnsw::encode(vectors, spec.metric),
     }
 }
 

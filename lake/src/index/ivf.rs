@@ -1,14 +1,15 @@
-//! One segment of an index: vectors in inverted lists, quantized to 8 bits.
+//! A segment of inverted lists (IVF): the vectors nearest to the same centroid stand together.
 //!
-//! Layout, little-endian, without padding: a [`Head`] as JSON with its length (u32) in front; the centroids
-//! (`lists` x `dimensions` f32); then each list as one block of `n` entries: file numbers (u32), row numbers
-//! (u32), scales (f32), squared lengths (f32), codes (`n` x `dimensions` i8). A vector is about its
-//! code times its scale.
+//! Layout: a head as JSON with its length (u32) in front; the centroids (`lists` x `dimensions` f32); then
+//! each list as one block of [entries](super::codes).
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::index::sample};
 use serde::{Deserialize, Serialize};
 
 use super::Metric;
+use super::codes::{
+    Encoded, Entries, Query, Vectors, dot, encode_entries, entry_bytes, floats, square,
+};
 use crate::error::{LakeError, Result};
 
 /// Rows looked at per list when centroids are found; more hardly move them.
@@ -16,40 +17,8 @@ const TRAINING_ROWS_PER_LIST: usize = 40;
 const TRAINING_ROUNDS: usize = 8;
 const MAX_LISTS: usize = 4096;
 /// Share of the lists that a search reads, and the least it reads.
-const PROBED_SHARE: f64 = 0.04;
+const PROBED_SHARE: f64 = 0.02;
 const MIN_PROBED: usize = 8;
-
-/// Vectors on their way into a segment.
-#[derive(Debug, Default)]
-pub(super) struct Vectors {
-    pub(super) dimensions: usize,
-    /// Row after row.
-    pub(super) values: Vec<f32>,
-    /// File and number of each row.
-    pub(super) places: Vec<(u32, u32)>,
-}
-
-impl Vectors {
-    fn row(&self, row: usize) -> &[f32] {
-        let start = row * self.dimensions;
-        self.values
-            .get(start..start + self.dimensions)
-            .unwrap_or_default()
-    }
-
-    /// Adds a vector. One that has no distance under the metric is left out.
-    pub(super) fn push(&mut self, metric: Metric, vector: &[f32], place: (u32, u32)) {
-        let length = dot(vector, vector).sqrt();
-        if !length.is_finite() || (metric == Metric::Cosine && length == 0.0) {
-            return;
-        }
-        match metric {
-            Metric::Cosine => self.values.extend(vector.iter().map(|x| x / length)),
-            Metric::L2 | Metric::InnerProduct => self.values.extend_from_slice(vector),
-        }
-        self.places.push(place);
-    }
-}
 
 /// What stands in front of a segment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,38 +36,6 @@ pub(super) struct Head {
     centroids: Vec<f32>,
     /// Where each list's block begins; one more for the end.
     starts: Vec<u64>,
-}
-
-/// One list of a segment.
-#[derive(Debug)]
-pub(super) struct Block {
-    files: Vec<u32>,
-    rows: Vec<u32>,
-    scales: Vec<f32>,
-    squares: Vec<f32>,
-    codes: Vec<i8>,
-}
-
-/// The vector that is searched for, quantized as those in the lists are.
-pub(super) struct Query {
-    exact: Vec<f32>,
-    code: Vec<i8>,
-    scale: f32,
-    metric: Metric,
-}
-
-/// A row that may be near.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Hit {
-    pub(super) score: f32,
-    pub(super) file: u32,
-    pub(super) row: u32,
-}
-
-/// Bytes of a segment, and how many of them are before its lists.
-pub(super) struct Encoded {
-    pub(super) bytes: Vec<u8>,
-    pub(super) head_bytes: u64,
 }
 
 /// Makes a segment of the vectors, in `lists` lists or in about √rows.
@@ -121,23 +58,13 @@ pub(super) fn encode(vectors: &Vectors, metric: Metric, lists: Option<usize>) ->
         lists: members.iter().map(|list| list.len() as u32).collect(),
     };
     let text = serde_json::to_vec(&text).map_err(|e| LakeError::Invalid(e.to_string()))?;
-    let mut bytes = Vec::with_capacity(rows * (vectors.dimensions + 16) + (1 << 20));
+    let mut bytes = Vec::with_capacity(rows * entry_bytes(vectors.dimensions) + (1 << 20));
     bytes.extend((text.len() as u32).to_le_bytes());
     bytes.extend(&text);
     bytes.extend(centroids.iter().flat_map(|x| x.to_le_bytes()));
     let head_bytes = bytes.len() as u64;
     for list in &members {
-        let quantized: Vec<(f32, Vec<i8>)> =
-            list.iter().map(|&row| quantize(vectors.row(row))).collect();
-        let places = list.iter().filter_map(|&row| vectors.places.get(row));
-        bytes.extend(places.clone().flat_map(|(file, _)| file.to_le_bytes()));
-        bytes.extend(places.flat_map(|(_, row)| row.to_le_bytes()));
-        bytes.extend(quantized.iter().flat_map(|(scale, _)| scale.to_le_bytes()));
-        let squares = list.iter().map(|&row| square(vectors.row(row)));
-        bytes.extend(squares.flat_map(f32::to_le_bytes));
-        for (_, code) in &quantized {
-            bytes.extend(code.iter().map(|c| c.cast_unsigned()));
-        }
+        encode_entries(vectors, list, &mut bytes);
     }
     Ok(Encoded { bytes, head_bytes })
 }
@@ -155,7 +82,7 @@ impl Head {
         let mut starts = vec![bytes.len() as u64];
         let mut end = bytes.len() as u64;
         for rows in &text.lists {
-            end += u64::from(*rows) * (text.dimensions as u64 + 16);
+            end += u64::from(*rows) * entry_bytes(text.dimensions) as u64;
             starts.push(end);
         }
         Some(Head {
@@ -201,105 +128,10 @@ impl Head {
     }
 
     /// Reads a list from its block.
-    pub(super) fn block(&self, list: u32, bytes: &[u8]) -> Option<Block> {
-        let rows = *self.text.lists.get(list as usize)? as usize;
-        let (files, rest) = bytes.split_at_checked(4 * rows)?;
-        let (numbers, rest) = rest.split_at_checked(4 * rows)?;
-        let (scales, rest) = rest.split_at_checked(4 * rows)?;
-        let (squares, codes) = rest.split_at_checked(4 * rows)?;
-        if codes.len() != rows * self.text.dimensions {
-            return None;
-        }
-        let integers = |bytes: &[u8]| -> Vec<u32> {
-            let (words, _) = bytes.as_chunks::<4>();
-            words.iter().map(|word| u32::from_le_bytes(*word)).collect()
-        };
-        Some(Block {
-            files: integers(files),
-            rows: integers(numbers),
-            scales: floats(scales),
-            squares: floats(squares),
-            codes: codes.iter().map(|code| code.cast_signed()).collect(),
-        })
+    pub(super) fn block(&self, list: u32, bytes: &[u8]) -> Option<Entries> {
+        let rows = *self.text.lists.get(list as usize)?;
+        Entries::decode(rows as usize, self.text.dimensions, bytes)
     }
-}
-
-impl Block {
-    /// Bytes it takes in memory.
-    pub(super) fn bytes(&self) -> usize {
-        self.codes.len() + 16 * self.rows.len()
-    }
-
-    /// Its rows with their scores.
-    pub(super) fn hits<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = Hit> + 'a {
-        let places = self.files.iter().zip(&self.rows);
-        let codes = self.codes.chunks_exact(query.code.len().max(1));
-        let lengths = self.scales.iter().zip(&self.squares);
-        places
-            .zip(codes)
-            .zip(lengths)
-            .map(|(((file, row), code), (scale, square))| Hit {
-                score: query.score(code, *scale, *square),
-                file: *file,
-                row: *row,
-            })
-    }
-}
-
-impl Query {
-    /// The query for a vector; nothing for one that is near to nothing.
-    pub(super) fn new(vector: &[f32], metric: Metric) -> Option<Self> {
-        let length = dot(vector, vector).sqrt();
-        if !length.is_finite() || (metric == Metric::Cosine && length == 0.0) {
-            return None;
-        }
-        let exact: Vec<f32> = match metric {
-            Metric::Cosine => vector.iter().map(|x| x / length).collect(),
-            Metric::L2 | Metric::InnerProduct => vector.to_vec(),
-        };
-        let (scale, code) = quantize(&exact);
-        Some(Query {
-            exact,
-            code,
-            scale,
-            metric,
-        })
-    }
-
-    /// Numbers in the vector.
-    pub(super) fn dimensions(&self) -> usize {
-        self.exact.len()
-    }
-
-    fn centroid_score(&self, centroid: &[f32]) -> f32 {
-        let product = dot(&self.exact, centroid);
-        match self.metric {
-            Metric::L2 | Metric::Cosine => square(centroid) - 2.0 * product,
-            Metric::InnerProduct => -product,
-        }
-    }
-
-    /// The smaller, the nearer; about the distance, up to terms that all rows share.
-    fn score(&self, code: &[i8], scale: f32, square: f32) -> f32 {
-        let product = code_dot(&self.code, code) as f32 * self.scale * scale;
-        match self.metric {
-            Metric::Cosine | Metric::InnerProduct => -product,
-            Metric::L2 => square - 2.0 * product,
-        }
-    }
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    let (words, _) = bytes.as_chunks::<4>();
-    words.iter().map(|word| f32::from_le_bytes(*word)).collect()
-}
-
-/// The scale and the code of a vector.
-fn quantize(vector: &[f32]) -> (f32, Vec<i8>) {
-    let largest = vector.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-    let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-    let code = vector.iter().map(|x| (x / scale).round() as i8).collect();
-    (scale, code)
 }
 
 /// Centroids by k-means over a sample of the rows. The same rows give the same centroids.
@@ -366,31 +198,6 @@ fn nearest(vector: &[f32], centroids: &[f32], halves: &[f32], dimensions: usize)
         }
     }
     best.1
-}
-
-fn square(vector: &[f32]) -> f32 {
-    dot(vector, vector)
-}
-
-/// In lanes that the compiler turns into SIMD.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let ((a_lanes, a_rest), (b_lanes, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut sums = [0.0f32; LANES];
-    for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for ((sum, x), y) in sums.iter_mut().zip(a).zip(b) {
-            *sum += x * y;
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
-    sums.iter().sum::<f32>() + rest
-}
-
-fn code_dot(a: &[i8], b: &[i8]) -> i32 {
-    a.iter()
-        .zip(b)
-        .map(|(x, y)| i32::from(i16::from(*x) * i16::from(*y)))
-        .sum()
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! What an index consists of, and its place beside the table.
 
-use std::{collections::BTreeMap, collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, path::Path};
 use serde::{Deserialize, Serialize};
 
-use super::Metric;
+use super::{IndexKind, Metric};
 use crate::{
     error::{LakeError, Result},
     scan::object_path,
@@ -15,6 +19,8 @@ use crate::{
 };
 
 const DIRECTORY: &str = "_shoal_index";
+/// No statement runs for longer between the writing of a segment and its commit.
+const ORPHANED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a change of an index starts over because another was faster.
 const ROUNDS: u32 = 20;
 
@@ -25,12 +31,15 @@ pub struct IndexManifest {
     pub name: String,
     /// The column of vectors.
     pub column: String,
+    /// How it finds what is near.
+    pub kind: IndexKind,
     /// What nearness means.
     pub metric: Metric,
-    /// Lists per segment, where the statement says so.
+    /// Lists per segment of inverted lists, where the statement says so.
     pub lists: Option<usize>,
-    /// Lists that a search reads of each segment, where the statement says so.
-    pub probes: Option<usize>,
+    /// What a search looks at in each segment, where the statement says so: lists, or nodes of a graph that it
+    /// keeps in view.
+    pub breadth: Option<usize>,
     /// Version of the table that it was built or refreshed for last.
     pub table_version: u64,
     /// Its segments.
@@ -223,7 +232,8 @@ impl IndexStore {
                     tracing::debug!(path = %old, "an old version of an index stays: {error}");
                 }
                 let late = late.into_iter().map(|segment| segment.path.clone());
-                return Ok(Some(late.chain(remove.to_vec()).collect()));
+                let orphans = self.orphans(&manifest).await?;
+                return Ok(Some(late.chain(remove.to_vec()).chain(orphans).collect()));
             }
         }
         Err(LakeError::Conflict {
@@ -231,6 +241,25 @@ impl IndexStore {
             reason: format!("its index {name} is being changed all the time"),
             lost_race: true,
         })
+    }
+
+    /// Segments that the index does not name, left behind long ago by tasks that were cut off.
+    async fn orphans(&self, index: &IndexManifest) -> Result<Vec<String>> {
+        let named: HashSet<&str> = index.segments.iter().map(|s| s.path.as_str()).collect();
+        let listed = self
+            .store
+            .list_with_delimiter(Some(&self.directory.clone().join(index.name.as_str())))
+            .await
+            .map_err(self.doing("listing"))?;
+        let long_ago = chrono::Utc::now() - ORPHANED_AFTER;
+        let old = listed.objects.iter().filter(|o| o.last_modified < long_ago);
+        let paths = old.filter_map(|object| {
+            let file = object.location.filename()?;
+            Some(format!("{}/{file}", Self::segments(&index.name)))
+        });
+        Ok(paths
+            .filter(|path| path.ends_with(".segment") && !named.contains(path.as_str()))
+            .collect())
     }
 
     /// Removes an index. False if there is none.

@@ -9,11 +9,11 @@
 //! in any way but missing a near row: rows of files that are gone are not read because their files are
 //! not, new files are searched exactly, distances are exact.
 //!
-//! **Kind.** Inverted lists (IVF) on vectors quantized to 8 bits. Each segment has its own k-means centroids
-//! (about √rows of them) and, per list, the place of each row and its code. It needs little memory, is
-//! built by one pass, read by a few ranges of one object, and its lists are independent of each other,
-//! which is what an object store wants. Candidates are four times as many as the rows that are wanted,
-//! which makes up for the 8 bits.
+//! **Kinds.** Both hold vectors quantized to 8 bits; candidates are four times as many as the rows that are
+//! wanted, which makes up for that. Inverted lists (IVF): each segment has its own k-means centroids, about
+//! √rows of them. It is built fast and read by a few ranges of one object, which suits an object store, so it
+//! is what to take in doubt. A graph (HNSW): fewer vectors are looked at, but it takes far longer to build,
+//! and a search needs it whole in memory.
 //!
 //! **Segments.** Building is a query: a scan of the column under an [`IndexExec`], which runs on all executors.
 //! Each task makes segments of its files, [`SEGMENT_BYTES`] of vectors at a time, which bounds its memory, and
@@ -37,6 +37,8 @@
 //! much is read. Candidates chosen without it could all fail it.
 
 mod build;
+mod codes;
+mod hnsw;
 mod ivf;
 mod manifest;
 mod search;
@@ -52,6 +54,26 @@ use serde::{Deserialize, Serialize};
 
 /// Vectors of one segment, in bytes of single precision: what a task holds in memory.
 pub(crate) const SEGMENT_BYTES: usize = 256 << 20;
+
+/// How an index finds what is near.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IndexKind {
+    /// Inverted lists.
+    Ivf,
+    /// A graph.
+    Hnsw,
+}
+
+impl IndexKind {
+    /// Its name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            IndexKind::Ivf => "IVF",
+            IndexKind::Hnsw => "HNSW",
+        }
+    }
+}
 
 /// What nearness means. Every metric has the smaller value for the nearer vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

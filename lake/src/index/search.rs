@@ -2,16 +2,20 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    ops::Range,
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use moka::future::Cache;
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
 use super::{
-    IndexManifest, Segment,
-    ivf::{Block, Head, Hit, Query},
+    IndexKind, IndexManifest, Segment,
+    codes::{Entries, Hit, Query},
+    hnsw::Graph,
+    ivf::Head,
 };
 use crate::{
     error::{LakeError, Result},
@@ -21,6 +25,8 @@ use crate::{
 
 /// Lists that are kept in memory: the most used ones.
 const CACHE_BYTES: u64 = 512 << 20;
+/// Graphs are of use only whole.
+const GRAPH_CACHE_BYTES: u64 = 1 << 30;
 const PARALLEL_SEGMENTS: usize = 8;
 /// Candidates for each row that is wanted: distances of the search are about 1 in 100 off.
 const CANDIDATES_PER_ROW: usize = 4;
@@ -51,7 +57,8 @@ impl Candidates {
 #[derive(Debug)]
 pub(crate) struct IndexCache {
     heads: Cache<Path, Arc<Head>>,
-    blocks: Cache<(Path, u32), Arc<Block>>,
+    blocks: Cache<(Path, u32), Arc<Entries>>,
+    graphs: Cache<Path, Arc<Graph>>,
 }
 
 impl IndexCache {
@@ -64,7 +71,11 @@ impl IndexCache {
                 .build(),
             blocks: Cache::builder()
                 .max_capacity(limit)
-                .weigher(|_, block: &Arc<Block>| block.bytes() as u32)
+                .weigher(|_, block: &Arc<Entries>| block.bytes() as u32)
+                .build(),
+            graphs: Cache::builder()
+                .max_capacity(GRAPH_CACHE_BYTES)
+                .weigher(|_, graph: &Arc<Graph>| graph.bytes() as u32)
                 .build(),
         }
     }
@@ -83,20 +94,21 @@ impl IndexCache {
         let Some(query) = Query::new(vector, index.metric) else {
             return Ok(None);
         };
-        let count = (k * CANDIDATES_PER_ROW).max(MIN_CANDIDATES);
+        let search = Search {
+            store,
+            table,
+            index,
+            live,
+            query,
+            count: (k * CANDIDATES_PER_ROW).max(MIN_CANDIDATES),
+        };
         let searched: Vec<_> = index
             .segments
             .iter()
-            .map(|segment| {
-                let query = &query;
-                async move {
-                    let hits = self.segment(store, table, index, segment, live, query, count);
-                    Ok::<_, LakeError>((segment, hits.await?))
-                }
-            })
+            .map(|segment| self.segment(&search, segment))
             .collect();
-        let found: Vec<(&Segment, Option<Vec<Hit>>)> = futures::stream::iter(searched)
-            .buffer_unordered(PARALLEL_SEGMENTS)
+        let found: Vec<Option<Vec<Hit>>> = futures::stream::iter(searched)
+            .buffered(PARALLEL_SEGMENTS)
             .try_collect()
             .await?;
         let mut candidates = Candidates {
@@ -104,7 +116,7 @@ impl IndexCache {
             rows: HashMap::new(),
         };
         let mut all: Vec<(&str, Hit)> = Vec::new();
-        for (segment, hits) in found {
+        for (segment, hits) in index.segments.iter().zip(found) {
             let Some(hits) = hits else {
                 return Ok(None);
             };
@@ -117,7 +129,7 @@ impl IndexCache {
             }));
         }
         all.sort_by(|a, b| a.1.score.total_cmp(&b.1.score));
-        for (file, hit) in all.into_iter().take(count) {
+        for (file, hit) in all.into_iter().take(search.count) {
             if let Some(rows) = candidates.rows.get_mut(file) {
                 rows.insert(u64::from(hit.row));
             }
@@ -126,44 +138,54 @@ impl IndexCache {
     }
 
     /// The best rows of one segment; nothing if its vectors have another length.
-    #[allow(clippy::too_many_arguments)]
-    async fn segment(
-        &self,
-        store: &Arc<dyn ObjectStore>,
-        table: &TableRef,
-        index: &IndexManifest,
-        segment: &Segment,
-        live: &HashSet<String>,
-        query: &Query,
-        count: usize,
-    ) -> Result<Option<Vec<Hit>>> {
+    async fn segment(&self, search: &Search<'_>, segment: &Segment) -> Result<Option<Vec<Hit>>> {
         if segment.rows == 0 {
             return Ok(Some(vec![]));
         }
-        let path = object_path(&table.location, &segment.path)?;
-        let unreadable = || {
-            LakeError::Invalid(format!(
-                "segment {path} of index {} is unreadable",
-                index.name
-            ))
+        let path = object_path(&search.table.location, &segment.path)?;
+        let hits = match search.index.kind {
+            IndexKind::Ivf => self.in_lists(search, segment, &path).await?,
+            IndexKind::Hnsw => self.in_graph(search, segment, &path).await?,
         };
-        let reading = || LakeError::store(format!("reading {path}"));
-        let head = match self.heads.get(&path).await {
+        let is_live: Vec<bool> = segment
+            .files
+            .iter()
+            .map(|f| search.live.contains(f))
+            .collect();
+        let is_live = |hit: &Hit| is_live.get(hit.file as usize).copied().unwrap_or(false);
+        Ok(hits.map(|mut hits| {
+            hits.retain(is_live);
+            if hits.len() > search.count {
+                hits.select_nth_unstable_by(search.count, |a, b| a.score.total_cmp(&b.score));
+                hits.truncate(search.count);
+            }
+            hits
+        }))
+    }
+
+    /// Rows of the lists nearest to the query.
+    async fn in_lists(
+        &self,
+        search: &Search<'_>,
+        segment: &Segment,
+        path: &Path,
+    ) -> Result<Option<Vec<Hit>>> {
+        let head = match self.heads.get(path).await {
             Some(head) => head,
             None => {
-                let bytes = store.get_range(&path, 0..segment.head_bytes).await;
-                let head = Head::decode(&bytes.map_err(reading())?).ok_or_else(unreadable)?;
+                let bytes = search.read(path, 0..segment.head_bytes).await?;
+                let head = Head::decode(&bytes).ok_or_else(|| search.unreadable(path))?;
                 let head = Arc::new(head);
                 self.heads.insert(path.clone(), head.clone()).await;
                 head
             }
         };
-        if head.dimensions() != query.dimensions() {
+        if head.dimensions() != search.query.dimensions() {
             return Ok(None);
         }
         let mut blocks = Vec::new();
         let mut missing = Vec::new();
-        for list in head.probed(query, index.probes) {
+        for list in head.probed(&search.query, search.index.breadth) {
             match self.blocks.get(&(path.clone(), list)).await {
                 Some(block) => blocks.push(block),
                 None => missing.push(list),
@@ -171,31 +193,72 @@ impl IndexCache {
         }
         if !missing.is_empty() {
             let ranges: Vec<_> = missing.iter().map(|list| head.range(*list)).collect();
-            let read = store.get_ranges(&path, &ranges).await.map_err(reading())?;
+            let read = search.store.get_ranges(path, &ranges).await;
+            let read = read.map_err(LakeError::store(format!("reading {path}")))?;
             for (list, bytes) in missing.into_iter().zip(read) {
-                let block = Arc::new(head.block(list, &bytes).ok_or_else(unreadable)?);
+                let block = head.block(list, &bytes);
+                let block = Arc::new(block.ok_or_else(|| search.unreadable(path))?);
                 self.blocks
                     .insert((path.clone(), list), block.clone())
                     .await;
                 blocks.push(block);
             }
         }
-        let is_live: Vec<bool> = segment
-            .files
-            .iter()
-            .map(|file| live.contains(file))
-            .collect();
-        let mut hits: Vec<Hit> = Vec::new();
-        for block in &blocks {
-            let alive = block
-                .hits(query)
-                .filter(|hit| is_live.get(hit.file as usize).copied().unwrap_or(false));
-            hits.extend(alive);
+        let hits = blocks.iter().flat_map(|block| block.hits(&search.query));
+        Ok(Some(hits.collect()))
+    }
+
+    /// Rows that a walk over the graph finds: more of them where files are gone.
+    async fn in_graph(
+        &self,
+        search: &Search<'_>,
+        segment: &Segment,
+        path: &Path,
+    ) -> Result<Option<Vec<Hit>>> {
+        let graph = match self.graphs.get(path).await {
+            Some(graph) => graph,
+            None => {
+                let bytes = search.store.get(path).await;
+                let bytes = bytes.map_err(LakeError::store(format!("reading {path}")))?;
+                let bytes = bytes.bytes().await;
+                let bytes = bytes.map_err(LakeError::store(format!("reading {path}")))?;
+                let graph = Graph::decode(&bytes).ok_or_else(|| search.unreadable(path))?;
+                let graph = Arc::new(graph);
+                self.graphs.insert(path.clone(), graph.clone()).await;
+                graph
+            }
+        };
+        if graph.dimensions() != search.query.dimensions() {
+            return Ok(None);
         }
-        if hits.len() > count {
-            hits.select_nth_unstable_by(count, |a, b| a.score.total_cmp(&b.score));
-            hits.truncate(count);
-        }
-        Ok(Some(hits))
+        let all_live = segment.files.iter().all(|file| search.live.contains(file));
+        let count = if all_live {
+            search.count
+        } else {
+            3 * search.count
+        };
+        Ok(Some(graph.hits(&search.query, count, search.index.breadth)))
+    }
+}
+
+/// One search of an index.
+struct Search<'a> {
+    store: &'a Arc<dyn ObjectStore>,
+    table: &'a TableRef,
+    index: &'a IndexManifest,
+    live: &'a HashSet<String>,
+    query: Query,
+    count: usize,
+}
+
+impl Search<'_> {
+    async fn read(&self, path: &Path, range: Range<u64>) -> Result<Bytes> {
+        let read = self.store.get_range(path, range).await;
+        read.map_err(LakeError::store(format!("reading {path}")))
+    }
+
+    fn unreadable(&self, path: &Path) -> LakeError {
+        let index = &self.index.name;
+        LakeError::Invalid(format!("segment {path} of index {index} is unreadable"))
     }
 }
