@@ -99,6 +99,12 @@ impl FileStats {
         }
     }
 
+    /// How many rows a file has, if that is known.
+    pub(crate) fn row_count(&self, file: usize) -> Option<u64> {
+        let known = file < self.rows.len() && self.rows.is_valid(file);
+        known.then(|| self.rows.value(file))
+    }
+
     /// The values of a partition field, one per file.
     pub(crate) fn partition_values(&self, field: &str) -> Option<&ArrayRef> {
         self.columns.get(field).map(|c| &c.min)

@@ -91,33 +91,27 @@ impl LakeTable {
         let Some(file) = self.snapshot.files().get(index) else {
             return 0;
         };
-        match self.chosen(file, candidates) {
-            Some(chosen) => (chosen.rows.len() as u64 * CHOSEN_ROW_BYTES).min(file.size),
+        match self.chosen(index, candidates) {
+            Some((_, chosen)) => (chosen.rows.len() as u64 * CHOSEN_ROW_BYTES).min(file.size),
             None => file.size,
         }
     }
 
-    /// The rows to read of a file; nothing if that is all of them.
-    fn chosen(&self, file: &DataFile, candidates: &Candidates) -> Option<ChosenRows> {
+    /// The path of a file and the rows to read of it; nothing if that is all of them.
+    fn chosen(&self, index: usize, candidates: &Candidates) -> Option<(String, ChosenRows)> {
+        let file = self.snapshot.files().get(index)?;
         let path = object_path(&self.snapshot.table().location, &file.path).ok()?;
         let rows = candidates.rows.get(path.as_ref())?;
-        Some(ChosenRows {
-            of: file.rows?,
+        let chosen = ChosenRows {
+            of: self.snapshot.file_stats().row_count(index)?,
             rows: rows.clone(),
-        })
+        };
+        Some((path.to_string(), chosen))
     }
 
     fn chosen_rows(&self, pruned: &Pruned, candidates: &Candidates) -> RowsByFile {
-        let files = pruned
-            .files
-            .iter()
-            .filter_map(|&i| self.snapshot.files().get(i));
-        files
-            .filter_map(|file| {
-                let path = object_path(&self.snapshot.table().location, &file.path).ok()?;
-                Some((path.to_string(), self.chosen(file, candidates)?))
-            })
-            .collect()
+        let files = pruned.files.iter();
+        files.filter_map(|&i| self.chosen(i, candidates)).collect()
     }
 
     /// Columns in the files, then columns from paths: the order a scan knows them in.
