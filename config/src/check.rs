@@ -17,7 +17,7 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
         models,
         ..
     } = settings;
-    let at_least_one: [(&str, u64); 16] = [
+    let at_least_one: [(&str, u64); 18] = [
         ("processing.batch_size", processing.batch_size as u64),
         ("cluster.heartbeat_seconds", cluster.heartbeat_seconds),
         (

@@ -74,7 +74,8 @@ pub(crate) fn file_schema(schema: &Schema) -> Schema {
             {
                 let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id)]);
                 let item = item.as_ref().clone().with_metadata(id);
-                field.set_data_type(DataType::FixedSizeList(Arc::new(item), *length));
+                let with_id = DataType::FixedSizeList(Arc::new(item), *length);
+                field.set_data_type(with_id);
             }
             if tensor_shape(&field).is_some() {
                 field.metadata_mut().remove(EXTENSION_NAME);

@@ -29,8 +29,9 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use self::cursor::{Cursor, syntax_error};
 pub use self::dialect::ShoalDialect;
 pub use self::statement::{
-    Check, Column, CopyImages, CreateIndex, CreateModel, CreateTable, CreateView, Describe, Explain,
-    ExplainFormat, Insert, ModelName, Name, PartitionFunction, PartitionItem, Show, Statement, Use,
+    Check, Column, CopyImages, CreateIndex, CreateModel, CreateTable, CreateView, Describe,
+    Explain, ExplainFormat, Insert, ModelName, Name, PartitionFunction, PartitionItem, Show,
+    Statement, Use,
 };
 pub(crate) use self::types::{FIXED_SIZE, fixed_size_type};
 pub use self::types::{quoted, sql_type, sql_type_of};
