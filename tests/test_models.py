@@ -18,7 +18,7 @@ PHOTOS = ROOT / "examples/photos"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: Between tract and onnxruntime on the same input.
 TOLERANCE = 1e-4
-#: Decoders and resizers of both sides round differently, and a large JPEG is decoded at a quarter of its size.
+#: Decoders and resizers of both sides round differently, and a large JPEG is decoded at reduced size.
 #: Noise of two levels in every pixel leaves more than 0.9999 of these networks, the wrong `fit` less than 0.999.
 SMALLEST_COSINE = 0.9995
 

@@ -12,8 +12,8 @@ use crate::spec::{Color, Fit, Layout, PictureInput};
 /// The picture upright, on white, scaled with a triangle filter to the model's size, its channels scaled
 /// to 0 … 1, less `mean`, divided by `std`, in the model's layout; `None` when it cannot be decoded.
 ///
-/// A large JPEG may be decoded at a quarter of its size, as long as no side gets shorter than twice the
-/// longest side of the model's input.
+/// A large JPEG may be decoded at reduced size, as long as no side gets shorter than twice the longest
+/// side of the model's input.
 pub(crate) fn row(content: &[u8], input: &PictureInput, limits: &Limits) -> Option<Vec<f32>> {
     let enough = 2 * input.width.max(input.height);
     let decoded = decode_at_least(content, limits, enough).ok()?;

@@ -86,6 +86,7 @@ fn engine_code(error: &EngineError) -> Code {
         EngineError::AlreadyExists { .. } => Code::AlreadyExists,
         EngineError::Plan(error) => data_code(error),
         EngineError::Lake(error) => lake_code(error),
+        EngineError::Model(_) => Code::InvalidArgument,
         EngineError::Catalog(error) => catalog_code(error),
     }
 }
