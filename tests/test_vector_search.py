@@ -161,7 +161,8 @@ def test_refreshing_while_rows_come(shoal, schema, session):
     found = ids(run(session, f"SELECT id FROM vector_search('vectors', 'v', {literal(numpy.full(DIMENSIONS, 7.0))}, 4, metric => 'cosine')"))
     assert sorted(found) == [9000, 9001, 9002, 9003]
     run(session, "REFRESH INDEX near ON vectors")
-    assert run(session, "SHOW INDEXES ON vectors")[0][5:7] == ("2944", "7 of 7")
+    [[_, _, _, _, _, count, covered, _]] = run(session, "SHOW INDEXES ON vectors")
+    assert covered == "7 of 7" and int(count) >= 2944, "a file may be covered twice, never not at all"
 
 
 def test_dropping_a_table_removes_its_indexes(shoal):
