@@ -1,7 +1,8 @@
 //! JPEG at full size, by `zune-jpeg`.
 //!
 //! A picture whose data ends early is an error here. The decoder alone would not tell: behind a
-//! marker it goes on with zeros, and the rest of the picture comes out gray.
+//! marker it goes on with zeros, and the rest of the picture comes out gray. Not noticed are a cut within
+//! the last row of blocks of a sequential file, and cuts in files of four components.
 
 use image::{DynamicImage, GrayImage, RgbImage};
 use zune_core::bytestream::ZCursor;
@@ -21,12 +22,14 @@ use crate::probe::Format;
 /// Pixels that cannot be decoded, or are not all there.
 pub(super) fn decode(content: &[u8], outline: &Outline) -> Result<DynamicImage, ImageError> {
     // Without the end marker, a decoder that wants more data than there is says so.
-    let checked = &content[..outline.only_scan_end.unwrap_or(content.len())];
-    if let Ok(image) = decode_by_zune(checked, outline, true) {
+    if let Some(end) = outline.only_scan_end
+        && let Ok(image) = decode_by_zune(&content[..end], outline, true)
+    {
         return Ok(image);
     }
-    // It is too strict with stray bytes between segments, and where it merely looks ahead, as it does
-    // in small pictures. Then our own decoder, which reads all data at a quarter, tells what is sound.
+    // It also says so where it merely looks ahead, as in small pictures, it dislikes stray bytes between
+    // segments, and with several scans it needs the marker. Then our own decoder, which reads all
+    // data at a quarter, tells what is sound; it has no opinion of four components.
     let is_strict = outline.components > 3;
     if !is_strict && decode_reduced(content, Reduction::Quarter).is_none() {
         return Err(damaged(

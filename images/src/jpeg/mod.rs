@@ -8,11 +8,11 @@
 //! can skip; in a progressive file, at least the scans of whatever a single average does not need.
 //!
 //! Error bound: against the averages of the fully decoded picture, the mean absolute error per channel
-//! is below 1 of 255 at every size, for every sampling, sequential and progressive (measured on 40
-//! photographs: 0.24 to 0.63). A single value differs by at most 3 in gray pictures. In color it may
-//! differ more (seen: up to 26) at sharp edges between colors whose chroma is subsampled, because
-//! the full decoder interpolates chroma across such edges and averages do not; without subsampling, by
-//! at most 16. The tests pin these.
+//! is below 0.8 of 255 at every size, for every sampling, sequential and progressive (measured: 0.2
+//! to 0.76). A single value differs by at most 16 (8 in gray), where the full decoder cuts values off
+//! at black and white before they are averaged; with subsampled chroma by at most 40, at sharp edges
+//! between colors, across which the full decoder interpolates chroma. The tests pin these bounds on
+//! photographs; they are no proof for every picture one could make up.
 //!
 //! Geometry: a pixel at (x, y) covers the square at (f x, f y), f being the factor. Sides are
 //! divided by it and rounded to the nearest, so no edge is off by more than half a reduced pixel; the last

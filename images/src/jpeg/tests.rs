@@ -151,13 +151,14 @@ fn a_picture_whose_data_ends_early_is_refused_even_with_an_end_marker() {
         "420-progressive",
     ] {
         let whole = fixture(name);
-        for sixteenth in 1..14 {
+        for sixteenth in 1..15 {
             let mut part = whole[..whole.len() * sixteenth / 16].to_vec();
             part.extend([0xFF, END_OF_IMAGE]);
-            assert!(full(&part).is_err(), "{name} {sixteenth}");
-            for side in [1, 20, 50] {
-                let reduced = decode(&part, (133, 101), side);
-                assert!(reduced.is_err(), "{name} {sixteenth} {side}");
+            // At an eighth, the last scan of a progressive file is not read.
+            let smallest = if name.contains("progressive") { 20 } else { 1 };
+            for side in [smallest, 20, 50, 101] {
+                let picture = decode(&part, (133, 101), side);
+                assert!(picture.is_err(), "{name} {sixteenth} {side}");
             }
         }
     }
