@@ -175,14 +175,8 @@ mod tests {
             std: vec![1.0],
             ..input(2, 1)
         };
-        let weighted = |r: f32, g: f32, b: f32| {
-            (255.0 * (0.299 * r + 0.587 * g + 0.114 * b) / 5.0).round() / 51.0
-        };
-        fifths(
-            &content,
-            &gray,
-            &[weighted(1.0, 2.0, 3.0), weighted(5.0, 0.0, 4.0)],
-        );
+        // Pillow's `Image.new("RGB", (1, 1), pixel).convert("L")` gives 93 and 99.
+        fifths(&content, &gray, &[93.0 / 51.0, 99.0 / 51.0]);
     }
 
     #[test]

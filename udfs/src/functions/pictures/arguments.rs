@@ -114,7 +114,10 @@ pub(super) fn coerce(
         }
     }
     let coerced = parameters.iter().zip(given).map(|(parameter, given)| {
-        if given.is_null() || parameter.kind.accepts(given) {
+        if given.is_null() {
+            // Left as it is: a NULL that is cast would no longer be seen to be a constant.
+            Ok(DataType::Null)
+        } else if parameter.kind.accepts(given) {
             Ok(parameter.kind.data_type())
         } else {
             let kind = parameter.kind.name();
@@ -329,6 +332,7 @@ impl RowIntegers {
     pub(super) fn get(&self, row: usize) -> Result<Option<i64>> {
         match self {
             Self::Constant(number) => Ok(*number),
+            Self::Column(Some(array)) if array.data_type().is_null() => Ok(None),
             Self::Column(Some(array)) => match array.as_primitive_opt::<Int64Type>() {
                 Some(numbers) => Ok(numbers.is_valid(row).then(|| numbers.value(row))),
                 None => internal_err!("a column of {}", array.data_type()),
