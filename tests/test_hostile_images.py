@@ -24,7 +24,7 @@ def test_bad_files_are_rejected_by_name_and_the_others_taken_in(lake, tmp_path):
     reasons = {row[0].rsplit("/", 1)[-1]: row[1] for row in lake.rows("SELECT path, reason FROM raw.images_rejected")}
     assert set(good) <= taken
     # What only the pixels tell is found when they are decoded.
-    told_by_pixels = {"png-data-too-short.png", "tiff-too-short.tif"}
+    told_by_pixels = {"png-data-too-short.png", "tiff-too-short.tif", "tiff-wide-tile.tif"}
     assert taken - set(good) <= told_by_pixels
     assert set(bad) - told_by_pixels <= set(reasons)
     assert set(reasons.values()) <= CODES

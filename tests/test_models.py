@@ -170,7 +170,7 @@ def test_a_file_that_changed_is_refused_with_both_hashes(shoal, schema, tmp_path
     error = error_of(shoal, query, placement)
     shoal.run(create(f"{schema}.v", path, input="'vector'").replace("CREATE", "CREATE OR REPLACE"))
     found = dict(shoal.rows(f"DESCRIBE MODEL {schema}.v"))["Hash"]
-    assert f"model lake.{schema}.v@1: expected BLAKE3 hash {recorded}, found {found}; put the file back" in error
+    assert f"lake.{schema}.v@1 was made from: expected BLAKE3 hash {recorded}, found {found}; put the file back" in error
     assert len(rows_at(shoal, placement, query)) == 1
 
 

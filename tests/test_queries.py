@@ -160,3 +160,18 @@ def test_metadata_answers_read_no_file(shoal, schema):
     for file in shoal.location("default", f"{schema}/t").rglob("*.parquet"):
         file.unlink()
     assert shoal.rows(f"SELECT count(*), min(id), max(id) FROM {schema}.t") == [(1000, 1, 1000)]
+
+
+@pytest.mark.parametrize("query, expected", [
+    ("SELECT id FROM {t} WHERE id < 10 UNION ALL SELECT id FROM {t} WHERE id >= 10 ORDER BY id", list(range(40))),
+    ("(SELECT id FROM {t} ORDER BY id LIMIT 3) UNION ALL SELECT id FROM {t} WHERE id > 37", [0, 1, 2, 38, 39]),
+    ("SELECT row_number() OVER (ORDER BY id) FROM {t} UNION ALL SELECT id FROM {t} WHERE id > 37", [*range(1, 41), 38, 39]),
+    ("SELECT count(*) FROM {t} UNION ALL SELECT max(id) FROM {t}", [40, 39]),
+])
+def test_a_union_of_sorted_parts_has_every_row_once(start, query, expected):
+    cluster = start("cluster", {"query": {"placement": "distributed"}})
+    cluster.run("CREATE TABLE raw.n (id INT)")
+    for part in range(4):
+        cluster.run(f"INSERT INTO raw.n SELECT value FROM generate_series({part * 10}, {part * 10 + 9})")
+    rows = cluster.table(query.format(t="raw.n"))[0].to_pylist()
+    assert sorted(rows) == sorted(expected)

@@ -30,7 +30,6 @@ use crate::error::{EngineError, Result};
 use crate::scope::{Current, FullName, nearest};
 use crate::session::{Principal, Session};
 use crate::subscript::ArraySubscripts;
-use crate::unions::UnionsInTasks;
 
 /// See the module's documentation.
 pub struct Engine {
@@ -249,7 +248,6 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>, models: &Models) -> Result<
         .with_runtime_env(lake.runtime(runtime)?)
         .with_query_planner(Arc::new(Planner))
         .with_optimizer_rules(rules)
-        .with_physical_optimizer_rule(Arc::new(UnionsInTasks))
         .with_type_planner(Arc::new(crate::types::SparkTypes))
         .build();
     shoal_udfs::register_functions(&mut state, limits)?;

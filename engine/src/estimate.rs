@@ -93,6 +93,9 @@ impl Estimate {
         for scan in scans {
             estimate.add(&scan, state)?;
         }
+        if sorts_union(plan, Above::Nothing) {
+            estimate.pinned = Some("it sorts a union, whose rows tasks on executors would double");
+        }
         Ok(estimate)
     }
 
@@ -156,6 +159,35 @@ impl Estimate {
             (Place::Executors, reason)
         }
     }
+}
+
+/// What stands above a node of a plan, as far as rows go through it one by one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Above {
+    Nothing,
+    Sort,
+    Union,
+}
+
+/// Whether a sort stands right above a union or below one.
+///
+/// A task gets some partitions of its stage. Of a union, Ballista gives each input the partitions that
+/// are its own, and an input without any shall answer nothing. But below a merge of sorted partitions,
+/// or a sort of one partition, nothing is cut, so such an input answers in every task.
+fn sorts_union(plan: &LogicalPlan, above: Above) -> bool {
+    let here = match (plan, above) {
+        (LogicalPlan::Sort(_) | LogicalPlan::Window(_), Above::Union)
+        | (LogicalPlan::Union(_), Above::Sort) => return true,
+        (LogicalPlan::Sort(_) | LogicalPlan::Window(_), _) => Above::Sort,
+        (LogicalPlan::Union(_), _) => Above::Union,
+        (LogicalPlan::Aggregate(_) | LogicalPlan::Join(_) | LogicalPlan::Distinct(_), _) => {
+            Above::Nothing
+        }
+        _ => above,
+    };
+    plan.inputs()
+        .into_iter()
+        .any(|input| sorts_union(input, here))
 }
 
 #[cfg(test)]

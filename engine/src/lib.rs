@@ -46,7 +46,6 @@ mod show;
 mod spark_names;
 mod subscript;
 mod types;
-mod unions;
 mod vector_casts;
 mod write;
 
