@@ -31,7 +31,9 @@ pub(crate) fn all(state: &SessionState) -> Vec<(String, String)> {
 
 fn documented(state: &SessionState) -> Vec<(&str, Option<&Documentation>)> {
     let scalar = state.scalar_functions().iter();
-    let scalar = scalar.map(|(name, f)| (name.as_str(), f.documentation()));
+    let scalar = scalar
+        .filter(|(name, _)| !shoal_udfs::is_internal_function(name))
+        .map(|(name, f)| (name.as_str(), f.documentation()));
     let aggregate = state.aggregate_functions().iter();
     let aggregate = aggregate.map(|(name, f)| (name.as_str(), f.documentation()));
     let window = state.window_functions().iter();

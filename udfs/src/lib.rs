@@ -20,7 +20,7 @@ use datafusion::{common::Result, logical_expr::registry::FunctionRegistry};
 use shoal_images::probe::Limits;
 
 pub use aggregates::aggregate_functions;
-pub use functions::{image_function_parameters, scalar_functions};
+pub use functions::{image_function_parameters, is_internal_function, scalar_functions};
 pub use fuse::FuseImageCalls;
 pub use spark::{spark_aggregate_functions, spark_scalar_functions};
 

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use datafusion::logical_expr::{DocSection, ScalarUDF};
 use shoal_images::probe::Limits;
 
-pub use pictures::image_function_parameters;
 pub(crate) use pictures::{LooksAt, fused_answer_function, fused_function, looks_at};
+pub use pictures::{image_function_parameters, is_internal_function};
 
 pub(crate) const VECTORS: DocSection = DocSection {
     include: true,

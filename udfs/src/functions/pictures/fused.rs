@@ -24,7 +24,7 @@ use super::call::Step;
 use super::find;
 use super::function::{Evaluated, evaluate, planned_arguments};
 
-const NAME: &str = "image_fused";
+pub(super) const NAME: &str = "image_fused";
 
 /// The function to register.
 pub(crate) fn udf(limits: Limits) -> ScalarUDF {
@@ -157,7 +157,7 @@ struct ImageFusedAnswer {
     signature: Signature,
 }
 
-const ANSWER: &str = "image_fused_answer";
+pub(super) const ANSWER: &str = "image_fused_answer";
 
 fn wanted_field(step: Option<&ScalarValue>) -> Result<String> {
     match step {

@@ -96,6 +96,11 @@ pub(crate) fn looks_at(name: &str) -> Option<LooksAt> {
     })
 }
 
+/// Whether a function is the optimizer's own, of no use to people.
+pub fn is_internal_function(name: &str) -> bool {
+    name == fused::NAME || name == fused::ANSWER
+}
+
 /// Names of the parameters of an image function, the picture's first; `None` for other functions.
 pub fn image_function_parameters(name: &str) -> Option<Vec<&'static str>> {
     find(name).map(function::parameter_names)
