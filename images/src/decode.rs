@@ -102,9 +102,7 @@ fn decode_probed(
     let decoded = match info.format {
         Format::Gif => gif::decode(content, info, limits, deadline),
         Format::Tiff => tiff::decode(content, info, limits, deadline),
-        Format::Jpeg => {
-            jpeg::decode(content, (info.width, info.height), side).map(|(image, _)| image)
-        }
+        Format::Jpeg => jpeg::decode(content, (info.width, info.height), side),
         Format::Png => png::decode(content, info, limits, deadline),
         Format::WebP => WebPDecoder::new(reader)
             .and_then(DynamicImage::from_decoder)

@@ -34,7 +34,6 @@ mod progressive;
 mod scan;
 mod segments;
 
-use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
 
 use bits::{EntropyCoded, scan_bytes};
@@ -47,7 +46,7 @@ use segments::{END_OF_IMAGE, Segments, Tables};
 use crate::error::ImageError;
 
 /// Decodes `content`, a picture of `width` x `height`, as 8-bit gray or RGB, at the smallest size
-/// whose sides both have at least `side` pixels, or else at full size; and how it is to be turned.
+/// whose sides both have at least `side` pixels, or else at full size.
 ///
 /// # Errors
 /// A kind of JPEG that is not decoded, and pixels that cannot be decoded or are not all there.
@@ -55,17 +54,16 @@ pub(crate) fn decode(
     content: &[u8],
     (width, height): (u32, u32),
     side: u32,
-) -> Result<(DynamicImage, Orientation), ImageError> {
+) -> Result<DynamicImage, ImageError> {
     let outline = outline(content, (width, height))?;
     let shorter = width.min(height);
     let reduction = Reduction::ALL
         .into_iter()
         .find(|reduction| reduction.of(shorter) >= side);
-    let image = match reduction.and_then(|reduction| decode_reduced(content, reduction)) {
-        Some(image) => image,
-        None => full::decode(content, &outline)?,
-    };
-    Ok((image, outline.orientation))
+    match reduction.and_then(|reduction| decode_reduced(content, reduction)) {
+        Some(image) => Ok(image),
+        None => full::decode(content, &outline),
+    }
 }
 
 /// By how much each side shrinks.

@@ -1,7 +1,5 @@
-//! What the markers of a JPEG tell before its pixels are decoded: whether it can be decoded, whether
-//! all of its scans are there, and how it is to be turned.
-
-use image::metadata::Orientation;
+//! What the markers of a JPEG tell before its pixels are decoded: whether it can be decoded, and whether
+//! all of its scans are there.
 
 use super::bits::scan_bytes;
 use super::segments::{END_OF_IMAGE, Segments};
@@ -20,7 +18,6 @@ pub(super) struct Outline {
     pub(super) height: usize,
     /// Where the data of the only scan ends; `None` with several scans.
     pub(super) only_scan_end: Option<usize>,
-    pub(super) orientation: Orientation,
 }
 
 /// Walks over the markers of `content`, a picture of `width` x `height`.
@@ -30,7 +27,6 @@ pub(super) struct Outline {
 pub(super) fn outline(content: &[u8], (width, height): (u32, u32)) -> Result<Outline, ImageError> {
     let mut segments = Segments::new(content);
     let mut frame: Option<FrameScans> = None;
-    let mut orientation = None;
     let mut scans = 0;
     let mut scan_end = 0;
     loop {
@@ -39,10 +35,6 @@ pub(super) fn outline(content: &[u8], (width, height): (u32, u32)) -> Result<Out
             .ok_or_else(|| damaged("a segment is cut off"))?;
         match segment.marker {
             END_OF_IMAGE => break,
-            0xE1 if orientation.is_none() => {
-                let exif = segment.body.strip_prefix(b"Exif\0\0");
-                orientation = exif.and_then(Orientation::from_exif_chunk);
-            }
             marker @ 0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
                 if frame.is_some() {
                     return Err(damaged("it has several frame headers"));
@@ -81,7 +73,6 @@ pub(super) fn outline(content: &[u8], (width, height): (u32, u32)) -> Result<Out
         width: width as usize,
         height: height as usize,
         only_scan_end: (scans == 1).then_some(scan_end),
-        orientation: orientation.unwrap_or(Orientation::NoTransforms),
     })
 }
 

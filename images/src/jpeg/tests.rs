@@ -5,7 +5,10 @@
 
 use image::Rgb;
 
+use image::metadata::Orientation;
+
 use super::*;
+use crate::decode::decode_at_least;
 use crate::probe::Limits;
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -18,7 +21,7 @@ fn example(path: &str) -> Vec<u8> {
 
 fn full(content: &[u8]) -> Result<DynamicImage, ImageError> {
     let info = crate::probe::probe(content, &Limits::default())?;
-    decode(content, (info.width, info.height), u32::MAX).map(|(image, _)| image)
+    decode(content, (info.width, info.height), u32::MAX)
 }
 
 /// Mean and largest difference per channel to the averages of the full picture, which continues with
@@ -239,8 +242,8 @@ fn orientation_is_read_at_every_size() {
     let mut content = fixture("420");
     content.splice(2..2, exif.iter().copied());
     for side in [10, u32::MAX] {
-        let (_, orientation) = decode(&content, (133, 101), side).unwrap();
-        assert_eq!(orientation, Orientation::Rotate90);
+        let decoded = decode_at_least(&content, &Limits::default(), side).unwrap();
+        assert_eq!(decoded.orientation, Orientation::Rotate90);
     }
 }
 
