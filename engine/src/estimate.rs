@@ -107,7 +107,7 @@ impl Estimate {
                 version: 0,
                 files: objects.len(),
                 total_files: objects.len(),
-                bytes: objects.total_bytes(),
+                bytes: objects.bytes_of(scan.projected_schema.as_arrow()),
             });
             return Ok(());
         }

@@ -6,6 +6,7 @@ use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::Documentation;
 
 use crate::error::{EngineError, Result};
+use crate::read_images;
 use crate::scope::nearest;
 use crate::search::TABLE_FUNCTIONS;
 use crate::show::{TextRow, row};
@@ -26,6 +27,10 @@ pub(crate) fn all(state: &SessionState) -> Vec<(String, String)> {
     }
     let ours = TABLE_FUNCTIONS.map(|(name, text)| (name.to_string(), text.to_string()));
     all.extend(ours);
+    all.insert(
+        read_images::NAME.to_string(),
+        read_images::USAGE.to_string(),
+    );
     all.into_iter().collect()
 }
 

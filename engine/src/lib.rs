@@ -38,6 +38,7 @@ mod place;
 mod plan;
 mod planned;
 mod providers;
+mod read_images;
 mod rewrite;
 mod scope;
 mod search;

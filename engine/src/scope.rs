@@ -25,6 +25,7 @@ use crate::error::{EngineError, Result};
 use crate::model_calls;
 use crate::parser::{Name, Statement, parse};
 use crate::providers::Catalogs;
+use crate::read_images;
 use crate::rewrite::{SessionNames, match_columns, normalize};
 use crate::search;
 
@@ -191,7 +192,8 @@ impl Scope {
         Box::pin(search::expand(self, current, &mut query)).await?;
         normalize(&mut *query, Some(&names))?;
         model_calls::resolve(&self.engine, current, &mut query).await?;
-        let state = self.state(current)?;
+        let mut state = self.state(current)?;
+        read_images::list(&self.engine, &mut query, &mut state).await?;
         let mut statement = DataFusionStatement::Statement(Box::new(SqlStatement::Query(query)));
         let references = state.resolve_table_references(&statement)?;
         let names = self.named(&state, current, references).await?;

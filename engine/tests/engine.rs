@@ -13,6 +13,8 @@ mod iceberg;
 mod indexes;
 #[path = "engine/queries.rs"]
 mod queries;
+#[path = "engine/read_images.rs"]
+mod read_images;
 #[path = "engine/search.rs"]
 mod search;
 #[path = "engine/seeds.rs"]

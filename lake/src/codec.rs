@@ -80,8 +80,9 @@ struct ImagesMessage {
     max_file_bytes: u64,
     #[prost(uint64, tag = "3")]
     max_pixels: u64,
-    #[prost(bool, tag = "4")]
-    rejects: bool,
+    /// The place of [`Wanted`] in [`WANTED`].
+    #[prost(uint32, tag = "4")]
+    wanted: u32,
     #[prost(uint64, tag = "5")]
     max_alloc: u64,
     #[prost(uint64, tag = "6")]
@@ -96,6 +97,8 @@ struct RowsMessage {
     #[prost(string, tag = "2")]
     rows: String,
 }
+
+const WANTED: [Wanted; 3] = [Wanted::Pictures, Wanted::Rejects, Wanted::Everything];
 
 fn unreadable(error: impl std::fmt::Display) -> DataFusionError {
     DataFusionError::Internal(format!(
@@ -167,9 +170,13 @@ impl LakeCodec {
             scan: Some(serialize_file_scan_config(scan, self, converter)?),
             max_file_bytes: limits.max_file_bytes,
             max_pixels: limits.max_pixels,
-            rejects: source.wanted() == Wanted::Rejects,
             max_alloc: limits.max_alloc,
             max_milliseconds: u64::try_from(limits.max_time.as_millis()).unwrap_or(u64::MAX),
+            wanted: WANTED
+                .iter()
+                .zip(0..)
+                .find_map(|(wanted, place)| (*wanted == source.wanted()).then_some(place))
+                .ok_or_else(|| unreadable("unknown kind of images"))?,
         })
     }
 
@@ -186,10 +193,10 @@ impl LakeCodec {
             max_alloc: message.max_alloc,
             max_time: Duration::from_millis(message.max_milliseconds),
         };
-        let wanted = match message.rejects {
-            true => Wanted::Rejects,
-            false => Wanted::Pictures,
-        };
+        let wanted = WANTED
+            .get(message.wanted as usize)
+            .copied()
+            .ok_or_else(|| unreadable("unknown kind of images"))?;
         let source = ImageSource::new(parse_table_schema_from_proto(&scan)?, limits, wanted);
         let decode = PhysicalPlanDecodeContext::new(context, self);
         let config = parse_protobuf_file_scan_config(&scan, &decode, converter, Arc::new(source))?;

@@ -41,11 +41,15 @@ pub struct Pruned {
 
 /// Whether the condition is decided by a file's partition values alone, so that pruning answers it exactly.
 pub(crate) fn is_partition_condition(snapshot: &Snapshot, filter: &Expr) -> bool {
-    let outside = snapshot.columns_outside_files();
+    depends_on(filter, &snapshot.columns_outside_files())
+}
+
+/// Whether `filter` can be computed from these columns alone, before the scan.
+pub(crate) fn depends_on(filter: &Expr, known: &[&str]) -> bool {
     let columns = filter.column_refs();
     !columns.is_empty()
         && !filter.is_volatile()
-        && columns.iter().all(|c| outside.contains(&c.name.as_str()))
+        && columns.iter().all(|c| known.contains(&c.name.as_str()))
         && !filter
             .exists(|e| {
                 Ok(matches!(
@@ -162,7 +166,8 @@ fn prune_by_statistics(
 }
 
 /// The same expression with columns named without their table.
-fn unqualified(expr: Expr) -> Result<Expr> {
+/// `expr` with plain names for columns.
+pub(crate) fn unqualified(expr: Expr) -> Result<Expr> {
     use datafusion::common::tree_node::Transformed;
     Ok(expr
         .transform(|e| match e {

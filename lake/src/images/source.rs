@@ -17,7 +17,7 @@ use datafusion::{
         table_schema::TableSchema,
     },
     physical_expr::{PhysicalExpr, projection::ProjectionExprs},
-    physical_plan::metrics::ExecutionPlanMetricsSet,
+    physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder},
 };
 use futures::{FutureExt as _, StreamExt as _};
 use object_store::{ObjectMeta, ObjectStore, path::Path};
@@ -25,6 +25,8 @@ use shoal_images::{
     error::ImageError,
     probe::{Format, ImageInfo, Limits, probe},
 };
+
+use crate::error::LakeError;
 
 /// Reason code of an object that its store would not give: it may be readable next time.
 pub const UNREADABLE: &str = "unreadable";
@@ -36,6 +38,9 @@ pub enum Wanted {
     Pictures,
     /// All others, with the reason.
     Rejects,
+    /// All, read only where a column needs it. An object that its store does not give is an error here:
+    /// whoever asks for it has no table of rejects to look into.
+    Everything,
 }
 
 /// A file source with a row for each wanted object.
@@ -79,7 +84,7 @@ impl FileSource for ImageSource {
         &self,
         object_store: Arc<dyn ObjectStore>,
         _base_config: &FileScanConfig,
-        _partition: usize,
+        partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
         let columns = &self.projection.file_indices;
         let opener = ImageOpener {
@@ -87,6 +92,7 @@ impl FileSource for ImageSource {
             limits: self.limits,
             wanted: self.wanted,
             schema: Arc::new(self.table_schema.file_schema().project(columns)?),
+            bytes_scanned: MetricBuilder::new(&self.metrics).counter("bytes_scanned", partition),
         };
         ProjectionOpener::try_new(
             self.projection.clone(),
@@ -137,45 +143,72 @@ impl FileSource for ImageSource {
     }
 }
 
+#[derive(Clone)]
 struct ImageOpener {
     store: Arc<dyn ObjectStore>,
     limits: Limits,
     wanted: Wanted,
     schema: SchemaRef,
+    bytes_scanned: Count,
 }
 
 impl FileOpener for ImageOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
-        let (store, limits, schema) = (self.store.clone(), self.limits, self.schema.clone());
-        let wanted = self.wanted;
+        let opener = self.clone();
         let read = async move {
-            let object = file.object_meta;
-            let seen = if object.size > limits.max_file_bytes {
-                Seen::refused(&ImageError::TooManyBytes {
-                    bytes: object.size,
-                    limit: limits.max_file_bytes,
-                })
-            } else {
-                match read(store.as_ref(), &object).await {
-                    Ok(content) => match probe(&content, &limits) {
-                        Ok(info) => Seen::picture(&object.location, info, content),
-                        Err(error) => Seen::refused(&error),
-                    },
-                    Err(error) => Seen::Refused {
-                        reason: UNREADABLE,
-                        detail: error.to_string(),
-                    },
-                }
-            };
-            let row = match (&seen, wanted) {
-                (Seen::Picture(..), Wanted::Pictures) | (Seen::Refused { .. }, Wanted::Rejects) => {
-                    Some(Ok(seen.row(&schema)?))
-                }
-                _ => None,
-            };
-            Ok(futures::stream::iter(row).boxed())
+            let row = opener.row(&file.object_meta).await?;
+            Ok(futures::stream::iter(row.map(Ok)).boxed())
         };
         Ok(read.boxed())
+    }
+}
+
+impl ImageOpener {
+    /// The object as a batch of one row, if it is wanted.
+    async fn row(&self, object: &ObjectMeta) -> Result<Option<RecordBatch>> {
+        let seen = match (self.wanted, self.schema.fields().is_empty()) {
+            (Wanted::Everything, true) => Seen::default(),
+            _ => self.look(object).await?,
+        };
+        let is_wanted = match self.wanted {
+            Wanted::Pictures => seen.refusal.is_none(),
+            Wanted::Rejects => seen.refusal.is_some(),
+            Wanted::Everything => true,
+        };
+        is_wanted.then(|| seen.row(&self.schema)).transpose()
+    }
+
+    /// Reads an object, unless it is too large, and says what it is.
+    async fn look(&self, object: &ObjectMeta) -> Result<Seen> {
+        if object.size > self.limits.max_file_bytes {
+            let too_large = ImageError::TooManyBytes {
+                bytes: object.size,
+                limit: self.limits.max_file_bytes,
+            };
+            return Ok(Seen::refused(&too_large));
+        }
+        let content = match read(self.store.as_ref(), object).await {
+            Ok(content) => content,
+            Err(error) if self.wanted == Wanted::Everything => {
+                let reading = LakeError::store(format!("reading {}", object.location));
+                return Err(reading(error).into());
+            }
+            Err(error) => {
+                return Ok(Seen {
+                    refusal: Some((UNREADABLE, error.to_string())),
+                    ..Seen::default()
+                });
+            }
+        };
+        self.bytes_scanned.add(content.len());
+        let seen = match probe(&content, &self.limits) {
+            Ok(info) => Seen::picture(&object.location, info),
+            Err(error) => Seen::refused(&error),
+        };
+        Ok(Seen {
+            content: Some(content),
+            ..seen
+        })
     }
 }
 
@@ -204,33 +237,38 @@ fn claimed_format(path: &Path) -> Option<Format> {
     }
 }
 
-enum Seen {
-    Picture(ImageInfo, Bytes),
-    Refused {
-        reason: &'static str,
-        detail: String,
-    },
+/// What is known of an object.
+#[derive(Default)]
+struct Seen {
+    /// Its bytes, if they were read.
+    content: Option<Bytes>,
+    /// What its header says, if it is a picture.
+    info: Option<ImageInfo>,
+    /// Code and words for why it is no usable picture.
+    refusal: Option<(&'static str, String)>,
 }
 
 impl Seen {
-    /// A picture, unless its name claims another format than its content has.
-    fn picture(path: &Path, info: ImageInfo, content: Bytes) -> Self {
-        match claimed_format(path) {
-            Some(claimed) if claimed != info.format => Seen::Refused {
-                reason: "disguised",
-                detail: format!(
+    /// A picture, which is refused if its name claims another format than its content has.
+    fn picture(path: &Path, info: ImageInfo) -> Self {
+        let disguised = claimed_format(path).filter(|claimed| *claimed != info.format);
+        Seen {
+            content: None,
+            info: Some(info),
+            refusal: disguised.map(|claimed| {
+                let detail = format!(
                     "the name says {claimed}, but the content is {}; rename the file",
                     info.format
-                ),
-            },
-            _ => Seen::Picture(info, content),
+                );
+                ("disguised", detail)
+            }),
         }
     }
 
     fn refused(error: &ImageError) -> Self {
-        Seen::Refused {
-            reason: error.code(),
-            detail: error.to_string(),
+        Seen {
+            refusal: Some((error.code(), error.to_string())),
+            ..Seen::default()
         }
     }
 
@@ -250,11 +288,10 @@ impl Seen {
     }
 
     fn column(&self, name: &str, data_type: &DataType) -> ArrayRef {
-        match (name, self, data_type) {
-            ("id", Seen::Picture(_, content), _) => {
-                text(Some(blake3::hash(content).to_hex().to_string()))
-            }
-            ("content", Seen::Picture(_, content), _) => {
+        let refusal = self.refusal.as_ref();
+        match (name, &self.content, self.info, data_type) {
+            ("id", Some(content), ..) => text(Some(blake3::hash(content).to_hex().to_string())),
+            ("content", Some(content), ..) => {
                 // The bytes as they were read, not a copy.
                 let offsets = OffsetBuffer::from_lengths([content.len()]);
                 Arc::new(BinaryArray::new(
@@ -263,14 +300,12 @@ impl Seen {
                     None,
                 ))
             }
-            ("mime_type", Seen::Picture(info, _), _) => {
-                text(Some(info.format.mime_type().to_string()))
+            ("mime_type", _, Some(info), _) => text(Some(info.format.mime_type().to_string())),
+            ("metadata", _, Some(info), DataType::Struct(fields)) => {
+                Arc::new(metadata(&info, fields))
             }
-            ("metadata", Seen::Picture(info, _), DataType::Struct(fields)) => {
-                Arc::new(metadata(info, fields))
-            }
-            ("reason", Seen::Refused { reason, .. }, _) => text(Some((*reason).to_string())),
-            ("detail", Seen::Refused { detail, .. }, _) => text(Some(detail.clone())),
+            ("reason", ..) => text(refusal.map(|(reason, _)| (*reason).to_string())),
+            ("detail", ..) => text(refusal.map(|(_, detail)| detail.clone())),
             _ => arrow::array::new_null_array(data_type, 1),
         }
     }

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, LazyLock};
 
+use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{ScalarValue, Statistics, stats::Precision},
+    common::{DFSchema, Result, ScalarValue, Statistics, cast::as_boolean_array, stats::Precision},
     datasource::{
         TableType,
         listing::PartitionedFile,
@@ -14,8 +15,8 @@ use datafusion::{
         source::DataSourceExec,
         table_schema::TableSchema,
     },
-    logical_expr::Expr,
-    physical_plan::ExecutionPlan,
+    logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
+    physical_plan::{ExecutionPlan, empty::EmptyExec},
 };
 use shoal_images::probe::Limits;
 use url::Url;
@@ -24,17 +25,20 @@ use super::{
     list::ImageObject,
     source::{ImageSource, Wanted},
 };
-use crate::stores::Stores;
+use crate::{
+    prune::{depends_on, unqualified},
+    stores::Stores,
+};
 
 /// Partitions per core, so that waiting for one object leaves others to be worked on.
 const GROUPS_PER_PARTITION: usize = 4;
 
 /// The columns of an object: those of `raw.images`, and why the object was not taken in.
 ///
-/// - `id`: BLAKE3 of the content, 64 hexadecimal digits; NULL if the content was not read
+/// - `id`: BLAKE3 of the content, 64 hexadecimal digits
 /// - `filename`: the object's URL
-/// - `content`: its bytes; NULL when `reason` is not
-/// - `mime_type`: by content, such as `image/jpeg`
+/// - `content`: its bytes; NULL, as `id`, if it is larger than the limit or its store did not give it
+/// - `mime_type`: by content, such as `image/jpeg`; NULL, as `metadata`, if it is no picture
 /// - `size`: bytes
 /// - `created_at`: time of the object's last change
 /// - `metadata`: width, height, channels, format, from the header
@@ -117,11 +121,51 @@ impl ImageFiles {
         self.objects.iter().map(|o| o.meta.size).sum()
     }
 
+    /// Bytes that are read for `columns` of all objects: none for what the listing tells.
+    pub fn bytes_of(&self, columns: &Schema) -> u64 {
+        let listed = object_fields();
+        let is_listed = |field: &FieldRef| listed.iter().any(|known| known.name() == field.name());
+        match columns.fields().iter().all(is_listed) && self.wanted == Wanted::Everything {
+            true => 0,
+            false => self.total_bytes(),
+        }
+    }
+
+    /// The objects for which all `filters`, which are over what the listing tells, are true.
+    fn matching(&self, filters: &[Expr], session: &dyn Session) -> Result<Vec<&ImageObject>> {
+        let Some(condition) = conjunction(filters.iter().cloned()) else {
+            return Ok(self.objects.iter().collect());
+        };
+        let schema = Arc::new(Schema::new(object_fields()));
+        let urls = self.objects.iter().map(|object| object.url.as_str());
+        let sizes = self.objects.iter().map(ImageObject::size);
+        let times = self.objects.iter().map(ImageObject::modified_micros);
+        let listing = RecordBatch::try_new(
+            schema.clone(),
+            vec![
+                Arc::new(StringArray::from_iter_values(urls)),
+                Arc::new(Int64Array::from_iter_values(sizes)),
+                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
+            ],
+        )?;
+        let physical = session.create_physical_expr(
+            unqualified(condition)?,
+            &DFSchema::try_from(schema.as_ref().clone())?,
+        )?;
+        let verdict = physical.evaluate(&listing)?.into_array(self.len())?;
+        let verdict = as_boolean_array(&verdict)?;
+        let judged = self.objects.iter().zip(verdict);
+        Ok(judged
+            .filter(|(_, verdict)| *verdict == Some(true))
+            .map(|(object, _)| object)
+            .collect())
+    }
+
     fn partitioned_file(object: &ImageObject) -> PartitionedFile {
         let mut file = PartitionedFile::from(object.meta.clone());
         file.partition_values = vec![
             ScalarValue::Utf8(Some(object.url.clone())),
-            ScalarValue::Int64(Some(i64::try_from(object.meta.size).unwrap_or(i64::MAX))),
+            ScalarValue::Int64(Some(object.size())),
             ScalarValue::TimestampMicrosecond(Some(object.modified_micros()), Some("UTC".into())),
         ];
         file
@@ -138,27 +182,54 @@ impl TableProvider for ImageFiles {
         TableType::Temporary
     }
 
+    /// What the listing tells is decided before any object is read.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let listed: Vec<Field> = object_fields();
+        let listed: Vec<&str> = listed.iter().map(|field| field.name().as_str()).collect();
+        let answers = filters
+            .iter()
+            .map(|filter| match depends_on(filter, &listed) {
+                true => TableProviderFilterPushDown::Exact,
+                false => TableProviderFilterPushDown::Unsupported,
+            });
+        Ok(answers.collect())
+    }
+
     async fn scan(
         &self,
         session: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
-        _limit: Option<usize>,
-    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let from_listing: Vec<FieldRef> = object_fields().into_iter().map(Arc::new).collect();
         let schema = TableSchema::builder(Arc::new(Schema::new(file_fields())))
             .with_table_partition_cols(from_listing)
             .build();
+        let objects = self.matching(filters, session)?;
+        if objects.is_empty() {
+            let schema = match projection {
+                Some(columns) => Arc::new(self.schema().project(columns)?),
+                None => self.schema(),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
         let groups = session.config().target_partitions() * GROUPS_PER_PARTITION;
-        let mut dealt: Vec<Vec<PartitionedFile>> =
-            vec![vec![]; groups.clamp(1, self.objects.len().max(1))];
+        let mut dealt: Vec<Vec<PartitionedFile>> = vec![vec![]; groups.clamp(1, objects.len())];
         let lanes = dealt.len();
-        for (i, object) in self.objects.iter().enumerate() {
+        for (i, object) in objects.iter().enumerate() {
             dealt[i % lanes].push(Self::partitioned_file(object));
         }
+        let bytes = objects.iter().map(|object| object.meta.size).sum::<u64>();
         let statistics = Statistics {
-            num_rows: Precision::Inexact(self.objects.len()),
-            total_byte_size: Precision::Inexact(self.total_bytes() as usize),
+            num_rows: match self.wanted {
+                Wanted::Everything => Precision::Exact(objects.len()),
+                Wanted::Pictures | Wanted::Rejects => Precision::Inexact(objects.len()),
+            },
+            total_byte_size: Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)),
             column_statistics: Statistics::unknown_column(schema.table_schema()),
         };
         let source = ImageSource::new(schema, self.limits, self.wanted);
@@ -166,6 +237,7 @@ impl TableProvider for ImageFiles {
             .with_file_groups(dealt.into_iter().map(FileGroup::new).collect())
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }

@@ -1,0 +1,204 @@
+//! `read_images('location' [, …])`: the files below a folder or an object-store prefix, or those that a glob
+//! names, as rows.
+//!
+//! | column | |
+//! |---|---|
+//! | path | URL |
+//! | size | bytes |
+//! | last_modified | |
+//! | content | the bytes; NULL for a file larger than `images.max_file_bytes` |
+//! | width, height, format | from the header; NULL for what is no picture |
+//!
+//! Listing takes time, and DataFusion asks for a table function's rows in passing. So the files of all calls
+//! in a statement are listed before it is planned. A file is read only where a query uses its content or
+//! header, and conditions on path, size and time are decided before.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::catalog::view::ViewTable;
+use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::common::plan_err;
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::context::SessionState;
+use datafusion::functions::core::expr_ext::FieldAccessor;
+use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlanBuilder, col};
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, TableFactor, Value, VisitMut,
+    VisitorMut,
+};
+use shoal_lake::{
+    ImageFiles, ImageObject, Wanted, image_limits, list_images, list_matching_images, split_pattern,
+};
+use url::{Position, Url};
+
+use crate::engine::Engine;
+use crate::error::{EngineError, Result};
+use crate::place::location_url;
+
+/// Its name in SQL.
+pub(crate) const NAME: &str = "read_images";
+
+/// What it does, for `SHOW FUNCTIONS`.
+pub(crate) const USAGE: &str = "read_images('location' [, …]): the files below a folder or an object-store prefix, or those a \
+     glob such as 's3://bucket/**/*.jpg' names, as rows of path, size, last_modified, content, width, height \
+     and format.";
+
+/// Lists the files of every call in `query` and makes `state` know them.
+///
+/// # Errors
+/// When a location is no text, is in no store that Shoal reaches, or has no files.
+pub(crate) async fn list(
+    engine: &Engine,
+    query: &mut Query,
+    state: &mut SessionState,
+) -> Result<()> {
+    let mut calls = Calls::default();
+    if let ControlFlow::Break(error) = query.visit(&mut calls) {
+        return Err(error);
+    }
+    if calls.0.is_empty() {
+        return Ok(());
+    }
+    let mut listed = Listed::default();
+    for locations in calls.0 {
+        if !listed.0.contains_key(&locations) {
+            let rows = rows(engine, &locations).await?;
+            listed.0.insert(locations, Arc::new(rows));
+        }
+    }
+    state.register_udtf(NAME, Arc::new(listed));
+    Ok(())
+}
+
+/// The rows of each call, by its locations.
+#[derive(Debug, Default)]
+struct Listed(HashMap<Vec<String>, Arc<ViewTable>>);
+
+impl TableFunctionImpl for Listed {
+    fn call_with_args(
+        &self,
+        args: TableFunctionArgs,
+    ) -> datafusion::error::Result<Arc<dyn TableProvider>> {
+        let location = |argument: &LogicalExpr| match argument {
+            LogicalExpr::Literal(value, _) => value.try_as_str().flatten().map(str::to_string),
+            _ => None,
+        };
+        let locations: Option<Vec<String>> = args.exprs().iter().map(location).collect();
+        match locations.and_then(|locations| self.0.get(&locations)) {
+            Some(rows) => Ok(rows.clone()),
+            None => plan_err!("{NAME} stands in the FROM of a query, with locations as text"),
+        }
+    }
+}
+
+/// Finds calls and writes their locations as plain text arguments.
+#[derive(Default)]
+struct Calls(Vec<Vec<String>>);
+
+impl VisitorMut for Calls {
+    type Break = EngineError;
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<EngineError> {
+        let TableFactor::Table {
+            name,
+            args: Some(arguments),
+            ..
+        } = factor
+        else {
+            return ControlFlow::Continue(());
+        };
+        if !name.to_string().eq_ignore_ascii_case(NAME) {
+            return ControlFlow::Continue(());
+        }
+        let given: Option<Vec<Vec<String>>> = arguments.args.iter().map(locations_of).collect();
+        let locations = given.unwrap_or_default().concat();
+        if locations.is_empty() {
+            return ControlFlow::Break(EngineError::invalid(format!(
+                "{NAME} takes locations as text or as an array of text, such as \
+                 {NAME}('s3://bucket/photos/**/*.jpg'), not {NAME}({})",
+                comma_separated(&arguments.args)
+            )));
+        }
+        let text = |location: &String| {
+            let value = Value::SingleQuotedString(location.clone());
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value.into())))
+        };
+        arguments.args = locations.iter().map(text).collect();
+        self.0.push(locations);
+        ControlFlow::Continue(())
+    }
+}
+
+fn comma_separated(arguments: &[FunctionArg]) -> String {
+    let texts: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
+fn locations_of(argument: &FunctionArg) -> Option<Vec<String>> {
+    match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Array(array))) => {
+            array.elem.iter().map(text).collect()
+        }
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(call)))
+            if call.name.to_string().eq_ignore_ascii_case("array") =>
+        {
+            let FunctionArguments::List(items) = &call.args else {
+                return None;
+            };
+            let lists: Option<Vec<Vec<String>>> = items.args.iter().map(locations_of).collect();
+            lists.map(|lists| lists.concat())
+        }
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(vec![text(value)?]),
+        _ => None,
+    }
+}
+
+fn text(value: &Expr) -> Option<String> {
+    match value {
+        Expr::Value(value) => value.clone().into_string(),
+        _ => None,
+    }
+}
+
+/// The files at `locations` as a table, each once.
+async fn rows(engine: &Engine, locations: &[String]) -> Result<ViewTable> {
+    let mut store: Option<Url> = None;
+    let mut objects: Vec<ImageObject> = Vec::new();
+    for location in locations {
+        let (folder, pattern) = split_pattern(location);
+        let folder = location_url(folder)?;
+        let first = store.get_or_insert_with(|| folder.clone());
+        if first[..Position::BeforePath] != folder[..Position::BeforePath] {
+            return Err(EngineError::invalid(format!(
+                "{NAME}: {first} and {folder} are in two stores; call it once for each, with UNION ALL"
+            )));
+        }
+        let stores = engine.lake().stores();
+        objects.extend(match pattern {
+            Some(pattern) => list_matching_images(stores, &folder, pattern).await?,
+            None => list_images(stores, &folder).await?,
+        });
+    }
+    let Some(store) = store else {
+        return Err(EngineError::invalid(format!("{NAME} needs a location")));
+    };
+    objects.sort_by(|a, b| a.url.cmp(&b.url));
+    objects.dedup_by(|a, b| a.url == b.url);
+    let limits = image_limits(&engine.settings().images);
+    let files = ImageFiles::new(store, objects, limits, Wanted::Everything);
+    let header = |field: &str| col("metadata").field(field).alias(field);
+    let plan = LogicalPlanBuilder::scan(NAME, provider_as_source(Arc::new(files)), None)?
+        .project(vec![
+            col("filename").alias("path"),
+            col("size"),
+            col("created_at").alias("last_modified"),
+            col("content"),
+            header("width"),
+            header("height"),
+            header("format"),
+        ])?
+        .build()?;
+    Ok(ViewTable::new(plan, None))
+}
