@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use crate::layers::Origins;
+use url::Url;
+
 use crate::{ByteSize, ConfigError, Settings};
 
 /// Checks every value that has a range, and those that must fit each other.
@@ -17,7 +19,7 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
         models,
         ..
     } = settings;
-    let at_least_one: [(&str, u64); 18] = [
+    let at_least_one: [(&str, u64); 19] = [
         ("processing.batch_size", processing.batch_size as u64),
         ("cluster.heartbeat_seconds", cluster.heartbeat_seconds),
         (
@@ -39,6 +41,7 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
         ("images.max_seconds", images.max_seconds),
         ("models.max_file_bytes", models.max_file_bytes.0),
         ("models.batch_size", models.batch_size as u64),
+        ("images.url_timeout_seconds", images.url_timeout_seconds),
     ];
     for (key, value) in at_least_one {
         if value == 0 {
@@ -73,6 +76,15 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
                 models.max_file_bytes
             ),
         ));
+    }
+    for entry in &images.url_allow {
+        let url = Url::parse(entry).ok();
+        if !url.is_some_and(|url| ["http", "https", "file"].contains(&url.scheme())) {
+            return Err(origins.refuse(
+                "images.url_allow",
+                format!("\"{entry}\" is not a URL such as https://images.example.com/"),
+            ));
+        }
     }
     if flight.anonymous && !is_loopback(&flight.bind_host) {
         return Err(origins.refuse(

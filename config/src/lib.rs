@@ -34,7 +34,7 @@ mod units;
 
 pub use catalog::{AttachedCatalog, AttachedKind, CatalogSettings};
 pub use error::ConfigError;
-pub use place::store_url;
+pub use place::{STORE_SCHEMES, store_url};
 pub use process::ProcessArgs;
 pub use secret::Secret;
 pub use settings::{

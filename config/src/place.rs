@@ -9,7 +9,7 @@ use crate::layers::Origins;
 use crate::{ConfigError, Settings};
 
 /// Schemes of the object stores Shoal reads and writes.
-const STORE_SCHEMES: [&str; 5] = ["file", "s3", "az", "abfss", "gs"];
+pub const STORE_SCHEMES: [&str; 5] = ["file", "s3", "az", "abfss", "gs"];
 /// Schemes of the databases that can keep the catalog.
 const CATALOG_SCHEMES: [&str; 3] = ["sqlite", "postgres", "postgresql"];
 

@@ -271,6 +271,11 @@ pub struct ImageSettings {
     pub max_alloc: ByteSize,
     /// Longest time that decoding one image may take.
     pub max_seconds: u64,
+    /// URLs that `url_download` may read, each with all below it. A private address is reached only if it
+    /// is the host of an entry. Object stores need none.
+    pub url_allow: Vec<String>,
+    /// Seconds after which `url_download` gives a file up.
+    pub url_timeout_seconds: u64,
 }
 
 impl Default for ImageSettings {
@@ -280,6 +285,8 @@ impl Default for ImageSettings {
             max_pixels: 89_000_000,
             max_alloc: ByteSize::gib(1),
             max_seconds: 30,
+            url_allow: Vec::new(),
+            url_timeout_seconds: 30,
         }
     }
 }

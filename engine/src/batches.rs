@@ -1,15 +1,17 @@
 //! How many rows go into a batch where rows are large.
 //!
 //! DataFusion counts rows: 8192 of them, also where each carries a photo. So for a statement that
-//! reads binary columns the number is set from what a row of its tables takes on average.
+//! reads binary columns the number is set from what a row of its tables takes on average, and for one that
+//! downloads files it is the number that are fetched at a time.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::context::SessionState;
-use datafusion::logical_expr::{LogicalPlan, TableScan};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 use shoal_config::Processing;
-use shoal_lake::{ImageFiles, LakeTable};
+use shoal_lake::{DOWNLOAD_CONNECTIONS, ImageFiles, LakeTable};
+use shoal_udfs::URL_DOWNLOAD;
 use shoal_udfs::types::is_image;
 
 use crate::config::is_set_by_user;
@@ -47,19 +49,28 @@ pub(crate) fn bound_batches(state: &mut SessionState, plan: &LogicalPlan) -> Res
     if is_set_by_user(state.config(), key) {
         return Ok(());
     }
-    let mut widest = None;
+    let (mut widest, mut downloads) = (None, false);
     plan.apply_with_subqueries(|node| {
+        for expression in node.expressions() {
+            downloads |= expression.exists(|expr| Ok(is_download(expr)))?;
+        }
         if let LogicalPlan::TableScan(scan) = node {
             widest = widest.max(binary_row_bytes(scan)?);
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    if let Some(row_bytes) = widest {
-        let rows = bounds.rows_of(row_bytes).min(state.config().batch_size());
+    let binary_rows = widest.map(|row_bytes| bounds.rows_of(row_bytes));
+    let download_rows = downloads.then_some(DOWNLOAD_CONNECTIONS);
+    if let Some(rows) = binary_rows.into_iter().chain(download_rows).min() {
+        let rows = rows.min(state.config().batch_size());
         let config = state.config().clone().with_batch_size(rows);
         *state.config_mut() = config;
     }
     Ok(())
+}
+
+fn is_download(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.name() == URL_DOWNLOAD)
 }
 
 /// Average bytes of a row in the files of a table of which binary columns or images are read.
@@ -71,7 +82,10 @@ fn binary_row_bytes(scan: &TableScan) -> datafusion::error::Result<Option<u64>> 
     }
     let provider = source_as_provider(&scan.source)?;
     let (bytes, rows) = if let Some(objects) = provider.downcast_ref::<ImageFiles>() {
-        (objects.total_bytes(), objects.len() as u64)
+        (
+            objects.bytes_of(scan.projected_schema.as_arrow()),
+            objects.len() as u64,
+        )
     } else if let Some(table) = provider.downcast_ref::<LakeTable>() {
         let files = table.snapshot().files().iter();
         let known = files.filter_map(|file| Some((file.size, file.rows?)));

@@ -7,20 +7,20 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use ballista_core::optimizer::ballista_default_optimizer_rules;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::context::{QueryPlanner, SessionState};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{FunctionRegistry, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use shoal_catalog::{Catalog, Listing, SchemaEntry, TableEntry};
 use shoal_config::Settings;
-use shoal_lake::{Format, Lake, LakePlanner, TableRef, image_limits};
+use shoal_lake::{Downloads, Format, Lake, LakePlanner, TableRef, image_limits};
 use shoal_models::Models;
-use shoal_udfs::FuseImageCalls;
+use shoal_udfs::{FuseImageCalls, url_download};
 use url::Url;
 
 use crate::batches::BinaryBatches;
@@ -252,6 +252,9 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>, models: &Models) -> Result<
         .build();
     shoal_udfs::register_functions(&mut state, limits)?;
     shoal_models::register_functions(&mut state, models, limits)?;
+    let downloads = Downloads::new(&settings.images, lake.stores().clone())?;
+    let download = url_download(Arc::new(move |urls: &[&str]| Ok(downloads.fetch(urls)?)));
+    state.register_udf(Arc::new(download))?;
     Ok(state)
 }
 

@@ -28,7 +28,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use shoal_config::Settings;
 use shoal_images::probe::Limits;
-use shoal_lake::image_limits;
+use shoal_lake::{Downloads, image_limits};
 use shoal_models::Models;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -90,6 +90,7 @@ struct Node {
     grace: Duration,
     limits: Limits,
     models: Models,
+    downloads: Arc<Downloads>,
     runtimes: Arc<TaskRuntimes>,
     work: ProcessDir,
     _spill: ProcessDir,
@@ -107,6 +108,8 @@ impl Node {
             vcores => vcores,
         };
         let stores = shoal_lake::Stores::new(&settings.storage, settings.processing.max_retries);
+        let downloads = Downloads::new(&settings.images, stores.clone())
+            .map_err(datafusion::error::DataFusionError::from)?;
         let runtimes = TaskRuntimes::new(
             stores.clone(),
             executor.memory.0,
@@ -125,6 +128,7 @@ impl Node {
             grace: Duration::from_secs(cluster.shutdown_grace_seconds),
             limits: image_limits(&settings.images),
             models: Models::new(stores, &settings.models)?,
+            downloads: Arc::new(downloads),
             runtimes: Arc::new(runtimes),
             work,
             _spill: spill,
@@ -278,7 +282,11 @@ impl Node {
             &self.work_path(),
             runtime_producer,
             Arc::new(session_config),
-            Arc::new(functions::registry(&self.models, self.limits)?),
+            Arc::new(functions::registry(
+                &self.models,
+                self.downloads.clone(),
+                self.limits,
+            )?),
             Arc::new(LoggingMetricsCollector::default()),
             self.vcores,
             Arc::new(StageEngine::new()),

@@ -16,6 +16,7 @@ mod codec;
 mod column_type;
 mod data_file;
 mod delta;
+mod download;
 mod error;
 mod file_stats;
 mod iceberg;
@@ -35,6 +36,7 @@ pub use changes::{Changes, WriteMode};
 pub use codec::codec;
 pub use column_type::COLUMN_TYPE_PREFIX;
 pub use data_file::{DataFile, WRITTEN_FILES_SCHEMA, decode_files, encode_files};
+pub use download::{CONNECTIONS as DOWNLOAD_CONNECTIONS, Downloaded, Downloads};
 pub use error::LakeError;
 pub use iceberg::Catalogs as IcebergCatalogs;
 pub use images::{

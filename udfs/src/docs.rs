@@ -8,11 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
+use datafusion::arrow::buffer::Buffer;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::MemorySchemaProvider;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
-use crate::{aggregate_functions, scalar_functions};
+use crate::{aggregate_functions, scalar_functions, url_download};
 use shoal_images::probe::Limits;
 
 /// The repository, from where cargo runs a crate's tests.
@@ -27,6 +29,7 @@ fn context() -> SessionContext {
     for function in aggregate_functions() {
         context.register_udaf(function.as_ref().clone());
     }
+    context.register_udf(download());
     let (mut names, mut contents) = (Vec::new(), Vec::new());
     let mut folders = vec![Path::new(ROOT).join("examples/photos")];
     while let Some(folder) = folders.pop() {
@@ -51,6 +54,21 @@ fn context() -> SessionContext {
     context
 }
 
+/// `url_download`, with a server that has the example photographs.
+fn download() -> ScalarUDF {
+    url_download(Arc::new(|urls: &[&str]| {
+        let file = |url: &&str| {
+            let name = url.rsplit('/').next().unwrap_or_default();
+            let path = Path::new(ROOT)
+                .join("examples/photos/2024/03/06")
+                .join(name);
+            let content = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            Ok(Buffer::from_vec(content))
+        };
+        Ok(urls.iter().map(file).collect())
+    }))
+}
+
 async fn page() -> String {
     let context = context();
     let mut page = "# Functions\n\n\
@@ -64,7 +82,9 @@ async fn page() -> String {
     let aggregates = aggregate_functions();
     let scalars = scalars.iter().map(|f| (f.name(), f.documentation()));
     let aggregates = aggregates.iter().map(|f| (f.name(), f.documentation()));
-    for (name, documentation) in scalars.chain(aggregates) {
+    let download = download();
+    let input = [(download.name(), download.documentation())];
+    for (name, documentation) in scalars.chain(aggregates).chain(input) {
         // Functions without documentation are the optimizer's own.
         let Some(documentation) = documentation else {
             continue;

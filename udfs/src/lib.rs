@@ -20,7 +20,10 @@ use datafusion::{common::Result, logical_expr::registry::FunctionRegistry};
 use shoal_images::probe::Limits;
 
 pub use aggregates::aggregate_functions;
-pub use functions::{image_function_parameters, is_internal_function, scalar_functions};
+pub use functions::{
+    Download, URL_DOWNLOAD, image_function_parameters, is_internal_function, scalar_functions,
+    url_download,
+};
 pub use fuse::FuseImageCalls;
 pub use spark::{spark_aggregate_functions, spark_scalar_functions};
 

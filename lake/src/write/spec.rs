@@ -26,9 +26,9 @@ use crate::{
 const DICTIONARY_BYTES: usize = 128 << 10;
 const NUMBER_DICTIONARY_BYTES: usize = 32 << 10;
 const PAGE_ROWS: usize = 4096;
-/// Most images get a page of their own: one is read without its neighbours, and written without a buffer
-/// that grows and is copied.
-const IMAGE_PAGE_BYTES: usize = 64 << 10;
+/// Images, thumbnails included, get a page of their own: one is read without its neighbours, and written
+/// without a buffer that grows and is copied.
+const IMAGE_PAGE_BYTES: usize = 8 << 10;
 /// A vector is looked at alone, too, when a vector index has found it.
 const VECTOR_PAGE_BYTES: usize = 64 << 10;
 /// A reader takes the images of a row group into memory at once, and is an eighth slower with groups of

@@ -1,6 +1,7 @@
 //! The functions as SQL sees them: signatures, documentation, and batches of rows in and out.
 
 mod content;
+mod download;
 mod fixed_size;
 mod pictures;
 mod vector;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::{DocSection, ScalarUDF};
 use shoal_images::probe::Limits;
 
+pub use download::{Download, URL_DOWNLOAD, url_download};
 pub(crate) use pictures::{LooksAt, fused_answer_function, fused_function, looks_at};
 pub use pictures::{image_function_parameters, is_internal_function};
 
