@@ -69,3 +69,36 @@ def test_few_images_share_a_row_group(shoal, schema):
     groups = [file.metadata.row_group(at) for file in files for at in range(file.num_row_groups)]
     assert sum(group.num_rows for group in groups) == 40
     assert max(group.total_byte_size for group in groups) < 20 << 20
+
+
+@pytest.fixture
+def thumbnails(shoal, schema):
+    """A table of that many different values of 10 KiB, under ids in order and keys without any."""
+    shoal.run(f"CREATE TABLE {schema}.thumbnails AS SELECT value AS id, value * 7919 % {THUMBNAILS} AS key, "
+              "CAST(repeat(sha2(CAST(value AS STRING), 512), 80) AS BINARY) AS content "
+              f"FROM generate_series(1, {THUMBNAILS})")
+    return f"{schema}.thumbnails"
+
+
+THUMBNAILS = 20_000
+THUMBNAIL_BYTES = 10_240
+# Pages hold some neighbours, and the other columns, the footers and the page indexes are read beside them.
+READ_BESIDE = 2
+
+
+def test_a_hundred_images_by_id_are_read_with_little_beside_them(shoal, thumbnails, analyze):
+    ids = random.Random(2).sample(range(1, THUMBNAILS + 1), 100)
+    for column in ["id", "key"]:
+        wanted = f"SELECT content FROM {thumbnails} WHERE {column} IN ({', '.join(map(str, ids))})"
+        assert shoal.value(f"SELECT count(DISTINCT content) FROM ({wanted})") == 100
+        read = bytes_scanned(analyze(wanted))
+        assert 100 * THUMBNAIL_BYTES < read < READ_BESIDE * 100 * THUMBNAIL_BYTES, column
+    everything = bytes_scanned(analyze(f"SELECT max(length(content)) FROM {thumbnails}"))
+    assert everything > THUMBNAILS * THUMBNAIL_BYTES
+
+
+def test_conditions_on_images_read_only_those_that_pass_the_other_conditions(shoal, thumbnails, analyze):
+    condition = "image_width(content) IS NULL AND key BETWEEN 1 AND 100"
+    assert shoal.value(f"SELECT count(*) FROM {thumbnails} WHERE {condition}") == 100
+    read = bytes_scanned(analyze(f"SELECT id, length(content) FROM {thumbnails} WHERE {condition}"))
+    assert read < 2 * READ_BESIDE * 100 * THUMBNAIL_BYTES, "once for the condition and once for the result"
