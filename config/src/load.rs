@@ -197,6 +197,7 @@ mod tests {
                 "flight.anonymous",
             ),
             ("write:\n  compression: zip\n", "write.compression"),
+            ("images:\n  url_allow: [example.com]\n", "images.url_allow"),
             ("storage:\n  raw_path: hdfs://x/y\n", "storage.raw_path"),
             ("catalog:\n  url: mysql://x/y\n", "catalog.url"),
             (

@@ -6,7 +6,7 @@
 //! | path | URL |
 //! | size | bytes |
 //! | last_modified | |
-//! | content | the bytes; NULL for a file larger than `images.max_file_bytes` |
+//! | content | the bytes; NULL for a file larger than `images.max_file_bytes`, and for a local one that is no picture |
 //! | width, height, format | from the header; NULL for what is no picture |
 //!
 //! Listing takes time, and DataFusion asks for a table function's rows in passing. So the files of all calls

@@ -30,7 +30,7 @@ use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::prelude::SessionConfig;
-use shoal_lake::LakeError;
+use shoal_lake::{LakeError, with_indexed_footers};
 
 use crate::shuffle_clients::ShuffleClients;
 
@@ -59,6 +59,7 @@ impl ExecutionEngine for StageEngine {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let plan = with_indexed_footers(plan)?;
         let has_metrics = !is_cut_unevenly(&plan);
         let stage = self.ballista.create_query_stage_exec(
             job_id,

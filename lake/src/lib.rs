@@ -48,7 +48,7 @@ pub use index::{
 };
 pub use lake::{Committed, Lake};
 pub use prune::Pruned;
-pub use scan::LakeTable;
+pub use scan::{LakeTable, with_indexed_footers};
 pub use snapshot::Snapshot;
 pub use stores::Stores;
 pub use table::{

@@ -37,7 +37,8 @@ const GROUPS_PER_PARTITION: usize = 4;
 ///
 /// - `id`: BLAKE3 of the content, 64 hexadecimal digits
 /// - `filename`: the object's URL
-/// - `content`: its bytes; NULL, as `id`, if it is larger than the limit or its store did not give it
+/// - `content`: its bytes; NULL, as `id`, if it is larger than the limit, its store did not give it, or it is
+///   a local file that does not begin as a picture does
 /// - `mime_type`: by content, such as `image/jpeg`; NULL, as `metadata`, if it is no picture
 /// - `size`: bytes
 /// - `created_at`: time of the object's last change

@@ -4,12 +4,16 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use datafusion::{
-    common::Result,
+    common::{
+        Result,
+        tree_node::{Transformed, TreeNode as _},
+    },
     datasource::{
         listing::PartitionedFile,
-        physical_plan::{ParquetFileReaderFactory, parquet::CachedParquetFileReaderFactory},
+        physical_plan::{FileScanConfig, FileSource, ParquetFileReaderFactory, ParquetSource},
+        source::DataSourceExec,
     },
-    physical_plan::metrics::ExecutionPlanMetricsSet,
+    physical_plan::{ExecutionPlan, metrics::ExecutionPlanMetricsSet},
 };
 use futures::future::BoxFuture;
 use parquet::{
@@ -18,12 +22,52 @@ use parquet::{
     file::metadata::ParquetMetaData,
 };
 
+use super::FieldIdSource;
+
 /// Makes readers that take a file's page index from the same cache as its footer.
 ///
 /// DataFusion reads footers without it, and then the index by itself, for every query anew: half of
-/// what it took to look up one row of a large file.
+/// what it took to look up one row of a large file. And it reads the index only for conditions that rule
+/// pages out. One that it decides row by row, such as a long `IN`, then reads every page of the columns
+/// beside it.
 #[derive(Debug)]
-pub(crate) struct IndexedFooters(pub(crate) CachedParquetFileReaderFactory);
+pub(crate) struct IndexedFooters(pub(crate) Arc<dyn ParquetFileReaderFactory>);
+
+/// A plan from elsewhere whose filtered scans read page indexes, which plans do not tell of when they
+/// travel.
+///
+/// # Errors
+/// When an operator does not take its new input.
+pub fn with_indexed_footers(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = plan.transform_up(|node| {
+        let scan = node
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>());
+        let Some((scan, source)) = scan.and_then(|scan| Some((scan, indexed(&scan.file_source)?)))
+        else {
+            return Ok(Transformed::no(node));
+        };
+        let mut scan = scan.clone();
+        scan.file_source = source;
+        let scan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(scan);
+        Ok(Transformed::yes(scan))
+    })?;
+    Ok(plan.data)
+}
+
+/// The source with page indexes, if it is one of Parquet files with conditions.
+fn indexed(source: &Arc<dyn FileSource>) -> Option<Arc<dyn FileSource>> {
+    if let Some(by_id) = source.downcast_ref::<FieldIdSource>() {
+        return Some(Arc::new(FieldIdSource::new(indexed(by_id.parquet())?)));
+    }
+    let parquet = source.downcast_ref::<ParquetSource>()?;
+    parquet.filter()?;
+    let readers = IndexedFooters(parquet.parquet_file_reader_factory()?.clone());
+    let parquet = parquet.clone();
+    Some(Arc::new(
+        parquet.with_parquet_file_reader_factory(Arc::new(readers)),
+    ))
+}
 
 impl ParquetFileReaderFactory for IndexedFooters {
     fn create_reader(

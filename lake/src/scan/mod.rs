@@ -12,4 +12,5 @@ pub(crate) use field_id::FieldIdSource;
 pub(crate) use provider::object_path;
 pub(crate) use rows::{ChosenRows, RowsByFile, RowsSource, select};
 
+pub use footers::with_indexed_footers;
 pub use provider::LakeTable;

@@ -7,7 +7,7 @@ use std::{
 
 use arrow::{
     array::Array as _,
-    datatypes::{DataType, FieldRef, Schema, SchemaRef},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
 };
 use async_trait::async_trait;
 use datafusion::{
@@ -242,26 +242,39 @@ fn has_vectors(schema: &TableSchema) -> bool {
 ///
 /// Skipping rows costs more than decoding a few numbers that nobody needs (TPC-H's Q6 takes twice as
 /// long), so the other columns must be many or wide. Without filters the question is open for those
-/// that joins find while they run, which are selective.
+/// that joins find while they run, which are selective. Of conditions on images and others, the others come
+/// first, and images are among what they spare.
 fn late_materialisation_pays(snapshot: &Snapshot, wanted: &[usize], filters: &[Expr]) -> bool {
     let (schema, outside_files) = (snapshot.schema(), snapshot.columns_outside_files());
-    let filtered: HashSet<&str> = filters
+    let cost = |name: &str| match schema.field_with_name(name).map(Field::data_type) {
+        Ok(fixed) if fixed.is_primitive() || *fixed == DataType::Boolean => 1,
+        Ok(DataType::Utf8) => TEXT_COST,
+        _ => BINARY_COST,
+    };
+    let columns_of = |filter: &Expr| -> HashSet<String> {
+        let columns = filter.column_refs().into_iter();
+        let names = columns.map(|column| column.name.clone());
+        names
+            .filter(|name| !outside_files.contains(&name.as_str()))
+            .collect()
+    };
+    let by_filter: Vec<HashSet<String>> = filters.iter().map(columns_of).collect();
+    let cheap: HashSet<&String> = by_filter
         .iter()
-        .flat_map(Expr::column_refs)
-        .map(|column| column.name.as_str())
-        .filter(|name| !outside_files.contains(name))
+        .filter(|columns| columns.iter().all(|name| cost(name) < BINARY_COST))
+        .flatten()
         .collect();
+    let filtered = match cheap.is_empty() {
+        true => by_filter.iter().flatten().collect(),
+        false => cheap,
+    };
     if filtered.is_empty() {
         return true;
     }
     let others = wanted.iter().map(|&i| schema.field(i));
     let decoding: usize = others
-        .filter(|field| !filtered.contains(field.name().as_str()))
-        .map(|field| match field.data_type() {
-            fixed if fixed.is_primitive() || *fixed == DataType::Boolean => 1,
-            DataType::Utf8 => TEXT_COST,
-            _ => BINARY_COST,
-        })
+        .filter(|field| !filtered.contains(field.name()))
+        .map(|field| cost(field.name()))
         .sum();
     decoding >= TEXT_COST * filtered.len()
 }
@@ -371,7 +384,7 @@ impl TableProvider for LakeTable {
         let whole_files = filters.is_empty() && self.candidates.is_none();
         let readers: Arc<dyn ParquetFileReaderFactory> = match whole_files {
             true => Arc::new(readers),
-            false => Arc::new(IndexedFooters(readers)),
+            false => Arc::new(IndexedFooters(Arc::new(readers))),
         };
         let source = ParquetSource::new(table_schema)
             .with_table_parquet_options(parquet_options(session, late))
