@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self):
         name = self.path.rsplit("/", 1)[1]
         if name == "slow":
-            time.sleep(5)
+            time.sleep(8)
         if name in ("in", "out", "round"):
             self.send_response(302)
             self.send_header("Location", {"in": "/ok/3.png", "out": "/secret/1.png", "round": "/ok/round"}[name])
@@ -64,11 +64,15 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
 @pytest.fixture(scope="module")
 def web():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     server.lock, server.under_way, server.most, server.paths = threading.Lock(), 0, 0, []
-    server.daemon_threads = True
     server.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -78,7 +82,7 @@ def web():
 @pytest.fixture(scope="module", params=["serve", "cluster"])
 def lake(request, tmp_path_factory, web, minio):
     """A deployment that may read `/ok/` of the web server and the S3 server."""
-    settings = {"images": {"url_allow": [f"{web.url}/ok/"], "url_timeout_seconds": 2, "max_file_bytes": "1MiB"},
+    settings = {"images": {"url_allow": [f"{web.url}/ok/"], "url_timeout_seconds": 4, "max_file_bytes": "1MiB"},
                 "storage": {"s3": minio.settings()},
                 "query": {"placement": "distributed"}}
     deployment = Shoal(request.param, tmp_path_factory.mktemp(request.param), settings)

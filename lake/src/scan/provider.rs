@@ -216,17 +216,19 @@ fn balanced(mut files: Vec<PartitionedFile>, groups: usize) -> Vec<FileGroup> {
         .collect()
 }
 
-/// Parquet settings of every scan: filters run on row groups, pages and bloom filters first. With
-/// `late`, they also run on rows inside the reader, and other columns are decoded only for rows that pass.
-fn parquet_options(session: &dyn Session, late: bool) -> TableParquetOptions {
+/// Parquet settings of every scan: filters run on row groups, pages and bloom filters first.
+fn parquet_options(session: &dyn Session, rows: RowFilters) -> TableParquetOptions {
     let mut options = session.default_table_options().parquet;
-    options.global.pushdown_filters = late;
+    options.global.pushdown_filters = rows.are_early;
     options.global.reorder_filters = true;
     options.global.enable_page_index = true;
     options.global.bloom_filter_on_read = true;
     options.global.skip_metadata = true;
     options.global.schema_force_view_types = false;
     options.global.coerce_int96 = Some("us".into());
+    if rows.are_of_few_images {
+        options.global.max_predicate_cache_size = Some(0);
+    }
     options
 }
 
@@ -238,45 +240,55 @@ fn has_vectors(schema: &TableSchema) -> bool {
         .any(|field| matches!(field.data_type(), DataType::FixedSizeList(_, _)))
 }
 
-/// Whether it pays to decode the columns of `filters` first, and of the others only the rows that pass.
-///
-/// Skipping rows costs more than decoding a few numbers that nobody needs (TPC-H's Q6 takes twice as
-/// long), so the other columns must be many or wide. Without filters the question is open for those
-/// that joins find while they run, which are selective. Of conditions on images and others, the others come
-/// first, and images are among what they spare.
-fn late_materialisation_pays(snapshot: &Snapshot, wanted: &[usize], filters: &[Expr]) -> bool {
-    let (schema, outside_files) = (snapshot.schema(), snapshot.columns_outside_files());
-    let cost = |name: &str| match schema.field_with_name(name).map(Field::data_type) {
-        Ok(fixed) if fixed.is_primitive() || *fixed == DataType::Boolean => 1,
-        Ok(DataType::Utf8) => TEXT_COST,
-        _ => BINARY_COST,
-    };
-    let columns_of = |filter: &Expr| -> HashSet<String> {
-        let columns = filter.column_refs().into_iter();
-        let names = columns.map(|column| column.name.clone());
-        names
-            .filter(|name| !outside_files.contains(&name.as_str()))
-            .collect()
-    };
-    let by_filter: Vec<HashSet<String>> = filters.iter().map(columns_of).collect();
-    let cheap: HashSet<&String> = by_filter
-        .iter()
-        .filter(|columns| columns.iter().all(|name| cost(name) < BINARY_COST))
-        .flatten()
-        .collect();
-    let filtered = match cheap.is_empty() {
-        true => by_filter.iter().flatten().collect(),
-        false => cheap,
-    };
-    if filtered.is_empty() {
-        return true;
+/// How conditions are decided row by row.
+#[derive(Debug, Clone, Copy)]
+struct RowFilters {
+    /// Inside the reader, which decodes other columns only for rows that pass.
+    are_early: bool,
+    /// Some are on images, after others have chosen rows. Keeping images for the result would read whole
+    /// batches around each of them.
+    are_of_few_images: bool,
+}
+
+impl RowFilters {
+    /// Decides whether it pays to decode the columns of `filters` first, and of the `wanted` others only
+    /// the rows that pass.
+    ///
+    /// Skipping rows costs more than decoding a few numbers that nobody needs (TPC-H's Q6 takes twice as
+    /// long), so the other columns must be many or wide. Without filters the question is open for those
+    /// that joins find while they run, which are selective. Of conditions on images and others, the others
+    /// come first, and images are among what they spare.
+    fn of(snapshot: &Snapshot, wanted: &[usize], filters: &[Expr]) -> Self {
+        let (schema, outside_files) = (snapshot.schema(), snapshot.columns_outside_files());
+        let cost = |name: &str| match schema.field_with_name(name).map(Field::data_type) {
+            Ok(fixed) if fixed.is_primitive() || *fixed == DataType::Boolean => 1,
+            Ok(DataType::Utf8) => TEXT_COST,
+            _ => BINARY_COST,
+        };
+        let columns_of = |filter: &Expr| -> HashSet<String> {
+            let columns = filter.column_refs().into_iter();
+            let names = columns.map(|column| column.name.clone());
+            names
+                .filter(|name| !outside_files.contains(&name.as_str()))
+                .collect()
+        };
+        let (cheap, wide): (Vec<HashSet<String>>, Vec<HashSet<String>>) = filters
+            .iter()
+            .map(columns_of)
+            .filter(|columns| !columns.is_empty())
+            .partition(|columns| columns.iter().all(|name| cost(name) < BINARY_COST));
+        let first = if cheap.is_empty() { &wide } else { &cheap };
+        let first: HashSet<&String> = first.iter().flatten().collect();
+        let others = wanted.iter().map(|&i| schema.field(i).name());
+        let decoding: usize = others
+            .filter(|name| !first.contains(name))
+            .map(|name| cost(name))
+            .sum();
+        RowFilters {
+            are_early: first.is_empty() || decoding >= TEXT_COST * first.len(),
+            are_of_few_images: !cheap.is_empty() && !wide.is_empty(),
+        }
     }
-    let others = wanted.iter().map(|&i| schema.field(i));
-    let decoding: usize = others
-        .filter(|field| !filtered.contains(field.name()))
-        .map(|field| cost(field.name()))
-        .sum();
-    decoding >= TEXT_COST * filtered.len()
 }
 
 /// A row on its own takes a page of each column with it.
@@ -374,7 +386,7 @@ impl TableProvider for LakeTable {
             .collect::<Result<Vec<PartitionedFile>>>()?;
         let table_rows = table_schema.table_schema().clone();
         let statistics = self.statistics_of(&pruned, &table_rows);
-        let late = late_materialisation_pays(snapshot, &wanted, filters);
+        let rows = RowFilters::of(snapshot, &wanted, filters);
         let store_url = Stores::store_url(&snapshot.table().location)?;
         let runtime = session.runtime_env();
         // Data files never change, so their footers are read once per process.
@@ -387,7 +399,7 @@ impl TableProvider for LakeTable {
             false => Arc::new(IndexedFooters(Arc::new(readers))),
         };
         let source = ParquetSource::new(table_schema)
-            .with_table_parquet_options(parquet_options(session, late))
+            .with_table_parquet_options(parquet_options(session, rows))
             .with_parquet_file_reader_factory(readers);
         let source: Arc<dyn FileSource> = match snapshot.table().format {
             Format::Delta if !has_vectors(source.table_schema()) => Arc::new(source),
