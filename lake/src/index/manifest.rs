@@ -23,6 +23,8 @@ const DIRECTORY: &str = "_shoal_index";
 const ORPHANED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a change of an index starts over because another was faster.
 const ROUNDS: u32 = 20;
+/// By how much a change waits longer in each round.
+const PAUSE: Duration = Duration::from_millis(3);
 
 /// An index at one of its versions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -148,6 +150,28 @@ impl IndexStore {
 
     /// The newest version of an index and its number.
     pub(crate) async fn newest(&self, name: &str) -> Result<Option<(u64, IndexManifest)>> {
+        for _ in 0..ROUNDS {
+            let Some(number) = self.newest_number(name).await? else {
+                return Ok(None);
+            };
+            let bytes = match self.store.get(&self.version(name, number)).await {
+                Ok(found) => found.bytes().await.map_err(self.doing("reading"))?,
+                // Dropped, or replaced by a newer one, since it was listed.
+                Err(object_store::Error::NotFound { .. }) => continue,
+                Err(error) => return Err(self.doing("reading")(error)),
+            };
+            let manifest = serde_json::from_slice(&bytes).map_err(|error| {
+                LakeError::Invalid(format!(
+                    "index {name} of table {} is unreadable: {error}; drop it and make it again",
+                    self.table
+                ))
+            })?;
+            return Ok(Some((number, manifest)));
+        }
+        Err(self.always_changing(name))
+    }
+
+    async fn newest_number(&self, name: &str) -> Result<Option<u64>> {
         let directory = self.directory.clone().join(name);
         let listed = self
             .store
@@ -158,23 +182,15 @@ impl IndexStore {
             let number = object.location.filename()?.strip_suffix(".json")?;
             number.parse::<u64>().ok()
         });
-        let Some(number) = numbers.max() else {
-            return Ok(None);
-        };
-        let read = self.store.get(&self.version(name, number)).await;
-        let bytes = match read {
-            Ok(found) => found.bytes().await.map_err(self.doing("reading"))?,
-            // Dropped, or replaced by a newer one, since it was listed.
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(self.doing("reading")(error)),
-        };
-        let manifest = serde_json::from_slice(&bytes).map_err(|error| {
-            LakeError::Invalid(format!(
-                "index {name} of table {} is unreadable: {error}; drop it and make it again",
-                self.table
-            ))
-        })?;
-        Ok(Some((number, manifest)))
+        Ok(numbers.max())
+    }
+
+    fn always_changing(&self, name: &str) -> LakeError {
+        LakeError::Conflict {
+            table: self.table.clone(),
+            reason: format!("its index {name} is being changed all the time"),
+            lost_race: true,
+        }
     }
 
     fn version(&self, name: &str, number: u64) -> Path {
@@ -215,7 +231,9 @@ impl IndexStore {
         add: &[Segment],
         remove: &[String],
     ) -> Result<Option<Vec<String>>> {
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            // Those that lost a round wait, the longer the more often, so that each comes through.
+            tokio::time::sleep(PAUSE * round).await;
             let Some((number, mut manifest)) = self.newest(name).await? else {
                 return Ok(None);
             };
@@ -227,20 +245,28 @@ impl IndexStore {
             manifest.segments.extend(fresh.into_iter().cloned());
             manifest.table_version = manifest.table_version.max(table_version);
             if self.put(number + 1, &manifest).await? {
-                let old = self.version(name, number);
-                if let Err(error) = self.store.delete(&old).await {
-                    tracing::debug!(path = %old, "an old version of an index stays: {error}");
-                }
+                self.delete_before(name, number).await;
                 let late = late.into_iter().map(|segment| segment.path.clone());
                 let orphans = self.orphans(&manifest).await?;
                 return Ok(Some(late.chain(remove.to_vec()).chain(orphans).collect()));
             }
         }
-        Err(LakeError::Conflict {
-            table: self.table.clone(),
-            reason: format!("its index {name} is being changed all the time"),
-            lost_race: true,
-        })
+        Err(self.always_changing(name))
+    }
+
+    /// Deletes the version before `number`. That one itself stays while its successor is new: a listing of
+    /// a local folder may miss a file that is made meanwhile, and must not find nothing at all.
+    async fn delete_before(&self, name: &str, number: u64) {
+        let Some(before) = number.checked_sub(1) else {
+            return;
+        };
+        let old = self.version(name, before);
+        match self.store.delete(&old).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => {
+                tracing::debug!(path = %old, "an old version of an index stays: {error}");
+            }
+        }
     }
 
     /// Segments that the index does not name, left behind long ago by tasks that were cut off.
@@ -277,5 +303,65 @@ impl IndexStore {
         delete_below(self.store.as_ref(), &self.directory)
             .await
             .map_err(self.doing("deleting"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::local::LocalFileSystem;
+
+    use super::*;
+
+    fn manifest() -> IndexManifest {
+        IndexManifest {
+            name: "near".into(),
+            column: "v".into(),
+            kind: IndexKind::Ivf,
+            metric: Metric::Cosine,
+            lists: None,
+            breadth: None,
+            table_version: 0,
+            segments: Vec::new(),
+        }
+    }
+
+    fn segment(path: &str) -> Segment {
+        Segment {
+            path: path.into(),
+            head_bytes: 0,
+            rows: 1,
+            files: vec![format!("{path}.parquet")],
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn an_index_is_found_while_others_change_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
+        let indexes = Arc::new(IndexStore {
+            store: Arc::new(store),
+            directory: Path::from(DIRECTORY),
+            table: "t".into(),
+        });
+        assert!(indexes.create(&manifest()).await.unwrap());
+        let changes = (0..4).map(|task| {
+            let indexes = indexes.clone();
+            tokio::spawn(async move {
+                for n in 0..20 {
+                    let add = [segment(&format!("{task}-{n}"))];
+                    let changed = indexes.change("near", 1, &add, &[]).await.unwrap();
+                    assert_eq!(changed, Some(vec![]));
+                }
+            })
+        });
+        let changes: Vec<_> = changes.collect();
+        while !changes.iter().all(|task| task.is_finished()) {
+            assert!(indexes.newest("near").await.unwrap().is_some());
+        }
+        for change in changes {
+            change.await.unwrap();
+        }
+        let (number, found) = indexes.newest("near").await.unwrap().unwrap();
+        assert_eq!((number, found.segments.len()), (80, 80));
     }
 }
