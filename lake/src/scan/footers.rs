@@ -22,7 +22,7 @@ use parquet::{
     file::metadata::ParquetMetaData,
 };
 
-use super::FieldIdSource;
+use super::{FieldIdSource, RowsSource};
 
 /// Makes readers that take a file's page index from the same cache as its footer.
 ///
@@ -43,7 +43,8 @@ pub fn with_indexed_footers(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Exec
         let scan = node
             .downcast_ref::<DataSourceExec>()
             .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>());
-        let Some((scan, source)) = scan.and_then(|scan| Some((scan, indexed(&scan.file_source)?)))
+        let Some((scan, source)) =
+            scan.and_then(|scan| Some((scan, indexed(&scan.file_source, false)?)))
         else {
             return Ok(Transformed::no(node));
         };
@@ -55,13 +56,20 @@ pub fn with_indexed_footers(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Exec
     Ok(plan.data)
 }
 
-/// The source with page indexes, if it is one of Parquet files with conditions.
-fn indexed(source: &Arc<dyn FileSource>) -> Option<Arc<dyn FileSource>> {
+/// The source with page indexes, if it is one of Parquet files and has conditions or a selection of rows.
+fn indexed(source: &Arc<dyn FileSource>, selects_rows: bool) -> Option<Arc<dyn FileSource>> {
+    if let Some(rows) = source.downcast_ref::<RowsSource>() {
+        let inner = indexed(rows.inner(), true)?;
+        return Some(Arc::new(RowsSource::new(inner, rows.rows().clone())));
+    }
     if let Some(by_id) = source.downcast_ref::<FieldIdSource>() {
-        return Some(Arc::new(FieldIdSource::new(indexed(by_id.parquet())?)));
+        let parquet = indexed(by_id.parquet(), selects_rows)?;
+        return Some(Arc::new(FieldIdSource::new(parquet)));
     }
     let parquet = source.downcast_ref::<ParquetSource>()?;
-    parquet.filter()?;
+    if !selects_rows && parquet.filter().is_none() {
+        return None;
+    }
     let readers = IndexedFooters(parquet.parquet_file_reader_factory()?.clone());
     let parquet = parquet.clone();
     Some(Arc::new(
