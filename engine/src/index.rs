@@ -189,7 +189,10 @@ fn plan_segments(
         provider_as_source(rows),
         Some(vec![column]),
     )?;
-    let state = session.scope().state(&session.current())?;
+    let mut state = session.scope().state(&session.current())?;
+    // Each task takes whole files, as many bytes as the others.
+    let options = state.config_mut().options_mut();
+    options.optimizer.repartition_file_scans = false;
     let plan = optimized(state, index_node(scan.build()?, spec), None)?;
     Ok(WritePlan {
         ctx: plan.ctx,

@@ -111,7 +111,9 @@ fn search(node: &LogicalPlan) -> Option<Search> {
     if *k > MOST_ROWS {
         return None;
     }
-    let (distance, scan) = down_to_scan(key.expr.clone(), input)?;
+    // Folding a constant leaves the name that it had.
+    let key_expr = key.expr.clone().unalias();
+    let (distance, scan) = down_to_scan(key_expr, input)?;
     if !scan.filters.is_empty() || scan.fetch.is_some() {
         return None;
     }

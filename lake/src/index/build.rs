@@ -198,7 +198,6 @@ impl ExecutionPlan for IndexExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    /// Files stay whole.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false]
     }
@@ -229,10 +228,7 @@ impl ExecutionPlan for IndexExec {
                 return internal_err!("an index is made of a scan, not of {}", self.input.name());
             }
         };
-        let files = scan
-            .file_groups
-            .get(partition)
-            .map(|group| group.files().to_vec());
+        let files = scan.file_groups.get(partition).map(whole_files);
         let store_url = Stores::store_url(&self.spec.location)?;
         let task = IndexTask {
             scan: scan.clone(),
@@ -251,6 +247,20 @@ impl ExecutionPlan for IndexExec {
             rows,
         )))
     }
+}
+
+/// The files of a group, each as a whole. Where the optimizer has cut a file into ranges of bytes, the task
+/// that has the first range takes all of it, because a row's place is its number in the file.
+fn whole_files(group: &FileGroup) -> Vec<PartitionedFile> {
+    let begins = |file: &&PartitionedFile| match &file.range {
+        Some(range) => range.start == 0,
+        None => true,
+    };
+    let whole = |file: &PartitionedFile| PartitionedFile {
+        range: None,
+        ..file.clone()
+    };
+    group.files().iter().filter(begins).map(whole).collect()
 }
 
 /// The scan below nodes that pass its rows through.
