@@ -5,6 +5,7 @@ mod download;
 mod fixed_size;
 mod pictures;
 mod vector;
+mod vector_classify;
 mod vector_hamming;
 pub(crate) mod vector_math;
 mod vector_norm;
@@ -36,6 +37,7 @@ pub fn scalar_functions(limits: Limits) -> Vec<Arc<ScalarUDF>> {
     let images = pictures::functions(limits);
     let vectors = [
         vector::functions(),
+        vector_classify::functions(),
         vector_norm::functions(),
         vector_parts::functions(),
         vector_quantize::functions(),
