@@ -1,8 +1,6 @@
 """ONNX models in SQL against onnxruntime, and docs/models.md against what it prints."""
 
 import io
-import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +11,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageOps
 
+from harness import page
 from make_model import picture_network, vector_network
 
 ROOT = Path(__file__).parents[1]
@@ -217,7 +216,6 @@ def test_executors_fetch_models_from_the_object_store(kind, start, minio, tmp_pa
     assert np.abs(np.array([y for _, y in rows]) - wanted).max() < TOLERANCE * np.abs(wanted).max()
 
 
-BLOCK = re.compile(r"```sql\n(?P<sql>.*?)```(?P<gap>\n```text\n(?P<output>.*?)```)?", re.DOTALL)
 
 
 @pytest.fixture
@@ -232,22 +230,4 @@ def test_every_statement_of_the_page_prints_what_it_says(start, folder):
     vector_network(folder / "classes.onnx")
     shutil.copytree(PHOTOS, folder / "photos")
     shoal = start("serve")
-    places = {"/photos/": f"{folder}/photos/", "/models/": f"{folder}/"}
-    page = written = (ROOT / "docs/models.md").read_text()
-    for block in BLOCK.finditer(page):
-        sql = block["sql"]
-        for name, place in places.items():
-            sql = sql.replace(f"'{name}", f"'{place}")
-        done = shoal.cli("sql", "-c", sql, check=False)
-        printed = done.stdout if done.returncode == 0 else done.stderr
-        for name, place in places.items():
-            padding = " " * (len(place) - len(name))
-            printed = re.sub(re.escape(place) + r"(\S*)", lambda found: name + found[1] + padding, printed)
-        printed = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "2026-11-21T20:00:00Z", printed)
-        if block["gap"] is None:
-            assert done.returncode == 0, printed
-        elif "SHOAL_REWRITE_DOCS" in os.environ:
-            written = written.replace(block[0], block[0].replace(block["gap"], f"\n```text\n{printed}```"))
-        else:
-            assert printed == block["output"], block["sql"]
-    (ROOT / "docs/models.md").write_text(written)
+    page.check("models.md", shoal, {"/photos/": f"{folder}/photos/", "/models/": f"{folder}/"})
