@@ -22,13 +22,15 @@ pub struct Progress {
     pub state: String,
     /// The stages known so far; empty for statements that run in the scheduler.
     pub stages: Vec<Stage>,
-    /// Image ingest: objects below the source.
+    /// Image ingest: objects below the source. Procedures: images in it.
     pub total_files: Option<u64>,
-    /// Image ingest: objects done with so far.
+    /// Image ingest and procedures: done with so far.
     pub files: Option<u64>,
     /// Image ingest: bytes read so far.
     pub bytes: Option<u64>,
-    /// Image ingest: objects put aside so far, with a reason, in the table of rejects.
+    /// Image ingest and procedures: rows added so far.
+    pub ingested: Option<u64>,
+    /// Image ingest and procedures: put aside so far, with a reason, in the table of rejects.
     pub rejects: Option<u64>,
 }
 

@@ -40,7 +40,7 @@ pub struct Processing {
     pub batch_size: usize,
     /// About so many bytes are in a batch that carries binary values.
     pub batch_bytes: ByteSize,
-    /// How often a request to an object store is tried again.
+    /// How often a request to an object store is tried again, and a part of a pipeline.
     pub max_retries: u32,
 }
 

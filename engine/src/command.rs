@@ -171,6 +171,7 @@ impl Command {
             Statement::Deallocate(name) => session.deallocate(name)?,
             Statement::Query(_)
             | Statement::CopyImages(_)
+            | Statement::Call(_)
             | Statement::Insert(_)
             | Statement::RefreshIndex { .. }
             | Statement::Execute { .. }

@@ -73,7 +73,7 @@ impl Estimate {
                 }
                 Ok(estimate)
             }
-            Planned::Command(_) | Planned::CopyImages(_) => Ok(Self {
+            Planned::Command(_) | Planned::CopyImages(_) | Planned::Call(_) => Ok(Self {
                 scans: Vec::new(),
                 pinned: Some("it touches only names and metadata"),
             }),

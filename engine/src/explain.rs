@@ -92,6 +92,15 @@ pub(crate) async fn rows(session: &Arc<Session>, explain: &Explain) -> Result<Ve
                 ]),
             ]);
         }
+        Planned::Call(procedure) => {
+            return Ok(vec![
+                row(&["command", &format!("Call {}", procedure.name())]),
+                row(&[
+                    "placement",
+                    "executors: each part of the source is a statement of its own",
+                ]),
+            ]);
+        }
         Planned::Command(command) => {
             let name = format!("{:?}", command.statement());
             let name = name.split([' ', '(', '{']).next().unwrap_or_default();

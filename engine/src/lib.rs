@@ -34,9 +34,11 @@ mod models;
 mod named_arguments;
 mod parameters;
 pub mod parser;
+mod part;
 mod place;
 mod plan;
 mod planned;
+mod procedure;
 mod providers;
 mod read_images;
 mod rewrite;
@@ -57,7 +59,11 @@ pub use error::{EngineError, Result};
 pub use estimate::{Decision, Estimate, Place, ScanEstimate};
 pub use explain::AnalyzePlan;
 pub use ingest::{IngestMode, copy_schema};
+pub use part::Part;
 pub use place::location_url;
 pub use planned::{CommandOutput, Planned, QueryPlan};
+pub use procedure::{
+    Classifier, ClassifyFeatures, ExtractFeatures, Extractor, Procedure, call_schema,
+};
 pub use session::{Principal, Session};
 pub use write::WritePlan;

@@ -9,6 +9,8 @@ use datafusion::sql::sqlparser::ast::{
     VisitMut, VisitorMut,
 };
 
+use shoal_models::ModelSpec;
+
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::parser::Name;
@@ -33,8 +35,7 @@ pub(crate) async fn resolve(engine: &Engine, current: &Current, query: &mut Quer
         Ok(())
     })?;
     for (name, resolved) in &mut names {
-        let (name, version) = parsed(name)?;
-        let spec = engine.model(&current.table(&name), version).await?;
+        let spec = model(engine, current, name).await?;
         *resolved = serde_json::to_string(&spec).map_err(|error| {
             EngineError::invalid(format!("{spec} cannot be put into a plan: {error}"))
         })?;
@@ -48,6 +49,15 @@ pub(crate) async fn resolve(engine: &Engine, current: &Current, query: &mut Quer
         }
         Ok(())
     })
+}
+
+/// The model, or the version of one, that `text` names.
+///
+/// # Errors
+/// When there is none.
+pub(crate) async fn model(engine: &Engine, current: &Current, text: &str) -> Result<ModelSpec> {
+    let (name, version) = parsed(text)?;
+    engine.model(&current.table(&name), version).await
 }
 
 /// Calls `visit` with the name of the model in every call of one.

@@ -20,6 +20,7 @@ use crate::index;
 use crate::insert;
 use crate::parser::{Explain, ExplainFormat, Show, Statement, parse_expression};
 use crate::planned::{Planned, QueryPlan};
+use crate::procedure;
 use crate::rewrite::{match_columns, normalize};
 use crate::search::use_indexes;
 use crate::session::Session;
@@ -59,6 +60,7 @@ pub(crate) async fn plan(
             index::plan_refresh(session, &name, &table).await
         }
         Statement::CopyImages(copy) => Ok(Planned::CopyImages(copy)),
+        Statement::Call(call) => procedure::plan(session, &call).await.map(Planned::Call),
         command => Ok(Planned::Command(Command::new(session.clone(), command))),
     }
 }

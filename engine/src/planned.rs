@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::explain::AnalyzePlan;
 use crate::ingest::copy_schema;
 use crate::parser::CopyImages;
+use crate::procedure::{Procedure, call_schema};
 use crate::write::WritePlan;
 
 /// A planned statement.
@@ -31,6 +32,8 @@ pub enum Planned {
     /// A run of its own that the scheduler conducts: it lists objects, then plans a write for every
     /// part of them with [`Session::plan_append`](crate::Session::plan_append).
     CopyImages(CopyImages),
+    /// Another such run, over the rows of a table.
+    Call(Procedure),
 }
 
 impl Planned {
@@ -42,6 +45,7 @@ impl Planned {
             Self::Command(command) => command.schema(),
             Self::Analyze(analyze) => analyze.schema(),
             Self::CopyImages(_) => copy_schema(),
+            Self::Call(_) => call_schema(),
         }
     }
 
@@ -51,13 +55,13 @@ impl Planned {
             Self::Query(_) | Self::Analyze(_) => false,
             Self::Write(_) => true,
             Self::Command(command) => command.is_update(),
-            Self::CopyImages(_) => false,
+            Self::CopyImages(_) | Self::Call(_) => false,
         }
     }
 
     /// Whether running it changes something, also where the client gets rows.
     pub fn has_effects(&self) -> bool {
-        self.is_update() || matches!(self, Self::CopyImages(_))
+        self.is_update() || matches!(self, Self::CopyImages(_) | Self::Call(_))
     }
 
     /// Its parameters in order, named `$1`, `$2`, …, each with the type inferred from where it
@@ -70,7 +74,7 @@ impl Planned {
             Self::Query(query) => parameters_of(&query.plan),
             Self::Write(write) => parameters_of(&write.plan),
             Self::Analyze(analyze) => parameters_of(&analyze.query.plan),
-            Self::Command(_) | Self::CopyImages(_) => Ok(Arc::new(Schema::empty())),
+            Self::Command(_) | Self::CopyImages(_) | Self::Call(_) => Ok(Arc::new(Schema::empty())),
         }
     }
 }

@@ -258,6 +258,12 @@ impl Scope {
         Ok(())
     }
 
+    /// Makes the statement see `snapshot`, whatever the table's newest version is.
+    pub(crate) fn pin(&self, name: &FullName, entry: &TableEntry, snapshot: &Arc<Snapshot>) {
+        let table = Relation::Table(entry.clone(), snapshot.clone());
+        self.relations.lock().insert(name.clone(), table);
+    }
+
     /// The table or view of that name.
     ///
     /// # Errors

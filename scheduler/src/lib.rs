@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod analyze;
+mod append;
 pub mod auth;
 mod cluster;
 mod error;
@@ -19,6 +20,7 @@ mod flight;
 mod images;
 mod job;
 mod local;
+mod pipelines;
 mod process;
 mod queries;
 mod results;

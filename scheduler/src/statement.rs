@@ -199,12 +199,12 @@ pub struct ProgressSnapshot {
     pub rows: u64,
     /// How often it was submitted to the executors; more than 1 after executors were lost.
     pub attempts: u32,
-    /// What a `COPY INTO` has done so far.
+    /// What a `COPY INTO` or a procedure has done so far.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub copy: Option<CopyProgress>,
 }
 
-/// How far a `COPY INTO` is.
+/// How far a `COPY INTO` is, or a procedure, whose objects are images and whose bytes are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CopyProgress {
     /// Objects below the source.

@@ -136,6 +136,7 @@ impl Statements {
                 Ok(self.start_analyze(session, query, analyze))
             }
             Planned::CopyImages(copy) => Ok(self.start_copy(session, sql, copy)),
+            Planned::Call(procedure) => Ok(self.start_call(session, sql, procedure)),
             Planned::Command(command) if !command.is_update() => {
                 self.start_command(session, sql, command).await
             }
@@ -176,7 +177,7 @@ impl Statements {
         self.close().await;
     }
 
-    async fn plan(
+    pub(crate) async fn plan(
         &self,
         session: &Arc<Session>,
         sql: &str,
@@ -364,7 +365,7 @@ impl Statements {
                     batches.iter().map(|batch| batch.num_rows() as u64).sum()
                 }
             },
-            Planned::Query(_) | Planned::Analyze(_) | Planned::CopyImages(_) => {
+            Planned::Query(_) | Planned::Analyze(_) | Planned::CopyImages(_) | Planned::Call(_) => {
                 return Err(StatementError::Empty);
             }
         };

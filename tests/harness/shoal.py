@@ -41,13 +41,8 @@ class Shoal:
         self.env = env
         self.processes: list[Process] = []
         self.executors: list[Process] = []
-        if kind == "serve":
-            self.front = self._start("serve", "shoal", "serve")
-        else:
-            self.front = self._start("scheduler", "shoal-scheduler")
-        self.front.wait_for_port(self.port)
+        self._start_front()
         if kind == "cluster":
-            self.front.wait_for_port(self.settings["cluster"]["scheduler"]["port"])
             for _ in range(executors):
                 self.start_executor()
             self.wait_for_executors(executors)
@@ -72,6 +67,21 @@ class Shoal:
         process = Process([program(binary), *arguments, "--config", self.config], self.folder, name, self.env)
         self.processes.append(process)
         return process
+
+    def _start_front(self):
+        if self.kind == "serve":
+            self.front = self._start("serve", "shoal", "serve")
+        else:
+            self.front = self._start("scheduler", "shoal-scheduler")
+            self.front.wait_for_port(self.settings["cluster"]["scheduler"]["port"])
+        self.front.wait_for_port(self.port)
+
+    def restart(self):
+        """Starts the process that listens anew, after it was killed."""
+        self.processes.remove(self.front)
+        self._start_front()
+        if self.kind == "cluster":
+            self.wait_for_executors(len(self.executors))
 
     def start_executor(self) -> Process:
         """One more executor: the same settings file, its own ports and folders."""

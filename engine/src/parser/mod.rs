@@ -5,6 +5,7 @@
 //!
 //! Parameters are written `$1` or `?`; the parser numbers the latter in order of appearance.
 
+mod call;
 mod create_table;
 mod cursor;
 mod define;
@@ -29,7 +30,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use self::cursor::{Cursor, syntax_error};
 pub use self::dialect::ShoalDialect;
 pub use self::statement::{
-    Check, Column, CopyImages, CreateIndex, CreateModel, CreateTable, CreateView, Describe,
+    Call, Check, Column, CopyImages, CreateIndex, CreateModel, CreateTable, CreateView, Describe,
     Explain, ExplainFormat, Insert, ModelName, Name, PartitionFunction, PartitionItem, Show,
     Statement, Use,
 };
@@ -68,6 +69,17 @@ pub fn parse_expression(sql: &str) -> Result<Expr> {
     let expression = cursor.expression()?;
     cursor.expect_end()?;
     Ok(expression)
+}
+
+/// Parses the name of a table.
+///
+/// # Errors
+/// When the text is something else.
+pub(crate) fn parse_name(text: &str) -> Result<Name> {
+    let mut cursor = Cursor::new(tokenize(text)?, end_of(text));
+    let name = cursor.table_name()?;
+    cursor.expect_end()?;
+    Ok(name)
 }
 
 fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>> {
@@ -134,6 +146,7 @@ fn statement(cursor: &mut Cursor) -> Result<Statement> {
         "PREPARE",
         "EXECUTE",
         "DEALLOCATE",
+        "CALL",
     ];
     match cursor.eat_one_of(&known) {
         Some("CREATE") => create(cursor),
@@ -150,6 +163,7 @@ fn statement(cursor: &mut Cursor) -> Result<Statement> {
         Some("DESCRIBE" | "DESC") => show::describe(cursor),
         Some("EXPLAIN") => show::explain(cursor, statement),
         Some("COPY") => insert::copy(cursor),
+        Some("CALL") => call::call(cursor),
         Some("PREPARE") => define::prepare(cursor, statement),
         Some("EXECUTE") => define::execute(cursor),
         Some("DEALLOCATE") => {

@@ -111,10 +111,6 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["ROLLBACK"], OWN_COMMIT),
     (&["SAVEPOINT"], OWN_COMMIT),
     (
-        &["CALL"],
-        "there are no procedures; SHOW FUNCTIONS lists the functions",
-    ),
-    (
         &["KILL"],
         "cancel the statement from the client that runs it",
     ),

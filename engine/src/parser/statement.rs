@@ -145,6 +145,8 @@ pub enum Statement {
     Explain(Box<Explain>),
     /// `COPY INTO … FILEFORMAT = IMAGE`.
     CopyImages(CopyImages),
+    /// `CALL procedure(…)`.
+    Call(Call),
     /// `PREPARE name AS statement`.
     Prepare {
         /// Name within the session.
@@ -500,6 +502,15 @@ pub struct Explain {
     pub format: ExplainFormat,
     /// What is explained.
     pub statement: Statement,
+}
+
+/// `CALL procedure(name => value, …)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Its name, in lower case.
+    pub procedure: String,
+    /// Values by name; names in lower case.
+    pub arguments: BTreeMap<String, String>,
 }
 
 /// `COPY INTO table FROM 'url' FILEFORMAT = IMAGE`.

@@ -153,6 +153,7 @@ pub async fn execute(planned: Planned) -> Result<Outcome, EngineError> {
             Ok(Outcome::Rows(run(&query.local_ctx(), &query.plan).await?))
         }
         Planned::CopyImages(copy) => panic!("the scheduler conducts COPY INTO {}", copy.table),
+        Planned::Call(procedure) => panic!("the scheduler conducts {}", procedure.name()),
     }
 }
 

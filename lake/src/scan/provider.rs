@@ -44,6 +44,8 @@ use crate::{
 #[derive(Debug)]
 pub struct LakeTable {
     snapshot: Arc<Snapshot>,
+    /// Which of its files are read; all without.
+    files: Option<Arc<Vec<usize>>>,
     /// Rows to read of files that a vector index covers.
     candidates: Option<Arc<Candidates>>,
 }
@@ -53,7 +55,17 @@ impl LakeTable {
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
         LakeTable {
             snapshot,
+            files: None,
             candidates: None,
+        }
+    }
+
+    /// The table without all files but these, by their number in the snapshot.
+    pub fn with_files(&self, files: Arc<Vec<usize>>) -> Self {
+        LakeTable {
+            snapshot: self.snapshot.clone(),
+            files: Some(files),
+            candidates: self.candidates.clone(),
         }
     }
 
@@ -61,6 +73,7 @@ impl LakeTable {
     pub fn with_candidates(&self, candidates: Arc<Candidates>) -> Self {
         LakeTable {
             snapshot: self.snapshot.clone(),
+            files: self.files.clone(),
             candidates: Some(candidates),
         }
     }
@@ -78,12 +91,21 @@ impl LakeTable {
     /// The files that a scan with these filters reads.
     pub fn prune(&self, filters: &[Expr], session: &dyn Session) -> Result<Pruned> {
         let mut pruned = prune(&self.snapshot, filters, session)?;
+        if let Some(files) = &self.files {
+            pruned.files.retain(|index| files.contains(index));
+            pruned.bytes = self.bytes_of(&pruned.files);
+        }
         if let Some(candidates) = &self.candidates {
             let bytes = |index: &usize| self.bytes_read(*index, candidates);
             pruned.files.retain(|index| bytes(index) > 0);
             pruned.bytes = pruned.files.iter().map(bytes).sum();
         }
         Ok(pruned)
+    }
+
+    fn bytes_of(&self, files: &[usize]) -> u64 {
+        let files = files.iter().filter_map(|&i| self.snapshot.files().get(i));
+        files.map(|file| file.size).sum()
     }
 
     /// Bytes that are about to be read of a file: nothing where no row is a candidate.
@@ -312,10 +334,14 @@ impl TableProvider for LakeTable {
         if self.candidates.is_some() {
             return None;
         }
+        let files: Vec<usize> = match &self.files {
+            Some(files) => files.to_vec(),
+            None => (0..self.snapshot.files().len()).collect(),
+        };
         let all = Pruned {
-            files: (0..self.snapshot.files().len()).collect(),
+            bytes: self.bytes_of(&files),
+            files,
             total: self.snapshot.files().len(),
-            bytes: self.snapshot.total_bytes(),
         };
         Some(self.statistics_of(&all, self.snapshot.schema()))
     }

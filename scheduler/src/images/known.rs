@@ -24,7 +24,11 @@ impl Run {
 
     /// The objects whose name, size and time the query answers with.
     pub(super) async fn fingerprints(&self, sql: &str) -> Result<HashSet<u128>> {
-        let execution = self.statements.execute(&self.session, sql, None).await?;
+        let execution = self
+            .by
+            .statements
+            .execute(&self.by.session, sql, None)
+            .await?;
         let mut rows = execution.rows;
         let mut found = HashSet::new();
         while let Some(batch) = rows.next().await {
@@ -56,15 +60,9 @@ pub(super) fn fingerprint_of(object: &ImageObject) -> u128 {
     fingerprint(&object.url, size, object.modified_micros())
 }
 
-/// 128 bits that stand for an object's name, size and time: millions of them fit into memory.
+/// Of an object's name, size and time.
 fn fingerprint(name: &str, size: i64, micros: i64) -> u128 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(name.as_bytes());
-    hasher.update(&size.to_le_bytes());
-    hasher.update(&micros.to_le_bytes());
-    let mut first = [0; 16];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    u128::from_le_bytes(first)
+    crate::append::fingerprint(&[name.as_bytes(), &size.to_le_bytes(), &micros.to_le_bytes()])
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 //! by name, size and time of last change, and so is what another run takes in at the same time. An object that is no usable picture becomes a row of
 //! the table's `…_rejected` neighbour, with the reason; it never stops the run.
 
-mod append;
 mod known;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
@@ -17,15 +17,14 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
 use shoal_config::Placement;
 use shoal_engine::parser::{CopyImages, Name};
-use shoal_engine::{Session, copy_schema, location_url};
+use shoal_engine::{Session, WritePlan, copy_schema, location_url};
 use shoal_images::probe::Limits;
 use shoal_lake::{ImageFiles, ImageObject, Wanted, image_limits, list_images};
 use url::Url;
 
-use self::append::Target;
 use self::known::fingerprint_of;
+use crate::append::{Conductor, Items, Target};
 use crate::error::{Result, StatementError};
-use crate::queries::RunningQuery;
 use crate::statement::{CopyProgress, Execution};
 use crate::statements::Statements;
 
@@ -57,14 +56,17 @@ impl Statements {
             let run = Run {
                 images: copy.table.clone(),
                 rejected: copy.table.with_suffix("_rejected"),
-                statements,
-                session,
-                query,
+                by: Conductor {
+                    statements,
+                    session,
+                    query,
+                },
             };
+            let query = &run.by.query;
             let prepared = tokio::select! {
                 prepared = Copy::prepare(&run, &copy) => prepared?,
-                () = run.query.cancel.cancelled() => {
-                    return Err(StatementError::Cancelled { id: run.query.id.clone() });
+                () = query.cancel.cancelled() => {
+                    return Err(StatementError::Cancelled { id: query.id.clone() });
                 }
             };
             prepared.run(&run).await
@@ -74,9 +76,7 @@ impl Statements {
 
 /// On whose behalf a run happens, and where it puts what it finds.
 struct Run {
-    statements: Statements,
-    session: Arc<Session>,
-    query: Arc<RunningQuery>,
+    by: Conductor,
     images: Name,
     rejected: Name,
 }
@@ -101,22 +101,16 @@ impl Copy {
                 copy.table
             )));
         }
-        let engine = run.statements.engine();
+        let engine = run.by.statements.engine();
         let source = location_url(&copy.source)?;
         for (table, columns) in [
             (&run.images, IMAGE_COLUMNS),
             (&run.rejected, REJECTED_COLUMNS),
         ] {
-            let sql = format!(
-                "CREATE TABLE IF NOT EXISTS {} ({columns}) USING DELTA \
-                 PARTITIONED BY (date_partition STRING)",
-                table.to_sql()
-            );
-            let made = run.statements.execute(&run.session, &sql, None).await?;
-            made.affected().await?;
+            run.by.make_table(table, columns).await?;
         }
-        let images = Target::open(&run.session, run.images.clone()).await?;
-        let rejected = Target::open(&run.session, run.rejected.clone()).await?;
+        let images = Target::open(&run.by.session, run.images.clone()).await?;
+        let rejected = Target::open(&run.by.session, run.rejected.clone()).await?;
         let listed = list_images(engine.lake().stores(), &source)
             .await
             .map_err(shoal_engine::EngineError::from)?;
@@ -145,7 +139,7 @@ impl Copy {
 
     /// Takes the objects in, chunk by chunk, and answers with the totals.
     async fn run(mut self, run: &Run) -> Result<RecordBatch> {
-        run.query.progress.set_copy(self.totals);
+        run.by.query.progress.set_copy(self.totals);
         for chunk in chunks(std::mem::take(&mut self.fresh)) {
             let bytes: u64 = chunk.iter().map(|object| object.meta.size).sum();
             let objects = chunk.len() as u64;
@@ -160,7 +154,7 @@ impl Copy {
             self.totals.unchanged += objects - ingested - rejected;
             self.totals.done += objects;
             self.totals.bytes += bytes;
-            run.query.progress.set_copy(self.totals);
+            run.by.query.progress.set_copy(self.totals);
         }
         let count = |n: u64| {
             let n = i64::try_from(n).unwrap_or(i64::MAX);
@@ -192,8 +186,8 @@ impl Copy {
             col("created_at"),
             col("metadata"),
         ];
-        let rows = Rows::of(self, Wanted::Pictures, columns.to_vec());
-        self.images.append(run, &rows, objects).await
+        let rows = Rows::of(self, run, Wanted::Pictures, columns.to_vec());
+        self.images.append(&run.by, &rows, objects).await
     }
 
     async fn append_rejected(
@@ -208,8 +202,8 @@ impl Copy {
             col("reason"),
             col("detail"),
         ];
-        let rows = Rows::of(self, Wanted::Rejects, columns.to_vec());
-        self.rejected.append(run, &rows, objects).await
+        let rows = Rows::of(self, run, Wanted::Rejects, columns.to_vec());
+        self.rejected.append(&run.by, &rows, objects).await
     }
 
     /// The objects of the chunk that are not in the images table now.
@@ -230,16 +224,17 @@ impl Copy {
 }
 
 /// Objects as rows of one of the two tables.
-struct Rows {
+struct Rows<'a> {
+    run: &'a Run,
     source: Url,
     limits: Limits,
     wanted: Wanted,
     columns: Vec<Expr>,
 }
 
-impl Rows {
+impl<'a> Rows<'a> {
     /// Those that are wanted. Time and day of the run are added to the columns.
-    fn of(copy: &Copy, wanted: Wanted, mut columns: Vec<Expr>) -> Self {
+    fn of(copy: &Copy, run: &'a Run, wanted: Wanted, mut columns: Vec<Expr>) -> Self {
         let now = ScalarValue::TimestampMicrosecond(
             Some(copy.started.timestamp_micros()),
             Some("UTC".into()),
@@ -248,6 +243,7 @@ impl Rows {
         columns.push(lit(now).alias("ingestion_time"));
         columns.push(lit(today).alias("date_partition"));
         Self {
+            run,
             source: copy.source.clone(),
             limits: copy.limits,
             wanted,
@@ -255,12 +251,29 @@ impl Rows {
         }
     }
 
-    fn plan(&self, objects: Vec<ImageObject>) -> Result<LogicalPlan> {
+    fn rows(&self, objects: Vec<ImageObject>) -> Result<LogicalPlan> {
         let files = ImageFiles::new(self.source.clone(), objects, self.limits, self.wanted);
         LogicalPlanBuilder::scan("objects", provider_as_source(Arc::new(files)), None)
             .and_then(|plan| plan.project(self.columns.clone()))
             .and_then(LogicalPlanBuilder::build)
             .map_err(|error| StatementError::Invalid(error.strip_backtrace()))
+    }
+}
+
+impl Items for Rows<'_> {
+    type Item = ImageObject;
+
+    fn fingerprint(object: &ImageObject) -> u128 {
+        fingerprint_of(object)
+    }
+
+    async fn plan(&self, target: &Name, objects: &[ImageObject]) -> Result<WritePlan> {
+        let rows = self.rows(objects.to_vec())?;
+        Ok(self.run.by.session.plan_append(target, rows).await?)
+    }
+
+    async fn known(&self) -> Result<HashSet<u128>> {
+        self.run.known().await
     }
 }
 

@@ -26,6 +26,9 @@ pub enum Command {
     /// Take files into tables.
     #[command(subcommand)]
     Ingest(Ingest),
+    /// From images to features to classes, step by step.
+    #[command(subcommand)]
+    Pipeline(Pipeline),
     /// Show executors and jobs.
     Status(ServerArgs),
     /// Run every role in this process: scheduler, executor and front door.
@@ -87,6 +90,29 @@ pub struct ImageArgs {
     /// Table to take them into.
     #[arg(long, value_name = "TABLE", default_value = "raw.images")]
     pub into: String,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `shoal pipeline`.
+#[derive(Debug, Subcommand)]
+pub enum Pipeline {
+    /// Run the steps of a file one after the other.
+    ///
+    /// Each step does only what is not done yet. Run it again after new images have come, and after
+    /// a failure: it goes on where it was.
+    Run(PipelineArgs),
+}
+
+/// `shoal pipeline run`.
+#[derive(Debug, Args)]
+pub struct PipelineArgs {
+    /// YAML file with a name and steps, such as config/pipelines/features.yaml.
+    pub file: PathBuf,
+    /// Print the steps as SQL and run nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Which server.
     #[command(flatten)]
     pub server: ServerArgs,

@@ -20,6 +20,14 @@ pub enum CliError {
         /// Why.
         source: ClientError,
     },
+    /// A step of a pipeline failed; what it and those before it did stays.
+    #[error("{step}: {source}")]
+    Step {
+        /// Which step.
+        step: String,
+        /// Why.
+        source: ClientError,
+    },
     /// The settings.
     #[error(transparent)]
     Config(#[from] shoal_config::ConfigError),

@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::{cast, sum};
-use arrow::datatypes::{DataType, UInt64Type};
+use arrow::array::RecordBatch;
 use futures::TryStreamExt;
 use indicatif::HumanBytes;
 use shoal_client::Outcome;
@@ -16,6 +14,7 @@ use crate::error::CliError;
 use crate::lexer::{Kind, tokens};
 use crate::progress::Display;
 use crate::run::{counted, follow};
+use crate::totals::total;
 
 /// Takes the images below a folder or URL into a table.
 pub async fn images(args: &ImageArgs) -> Result<(), CliError> {
@@ -75,15 +74,7 @@ fn source(given: &str) -> Result<String, CliError> {
 
 /// What came of it, from the totals with which `COPY INTO` answers.
 fn summary(batches: &[RecordBatch], table: &str, elapsed: Duration) -> String {
-    let total = |name: &str| -> u64 {
-        let columns = batches
-            .iter()
-            .filter_map(|batch| batch.column_by_name(name));
-        let counts = columns.filter_map(|column| cast(column, &DataType::UInt64).ok());
-        counts
-            .filter_map(|counts| sum(counts.as_primitive::<UInt64Type>()))
-            .sum()
-    };
+    let total = |name| total(batches, name);
     let bytes = total("bytes");
     let rate = bytes as f64 / elapsed.as_secs_f64().max(0.001);
     let mut text = format!(

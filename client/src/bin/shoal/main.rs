@@ -10,6 +10,7 @@ mod error;
 mod ingest;
 mod lexer;
 mod output;
+mod pipeline;
 mod progress;
 mod run;
 mod serve;
@@ -17,6 +18,7 @@ mod shell;
 mod sql;
 mod status;
 mod terminal;
+mod totals;
 
 use std::process::ExitCode;
 
@@ -24,7 +26,7 @@ use clap::Parser;
 
 use shoal_scheduler::auth;
 
-use crate::args::{Command, CommandLine, HashArgs, Ingest};
+use crate::args::{Command, CommandLine, HashArgs, Ingest, Pipeline};
 use crate::error::CliError;
 
 /// Batches are large and live shortly: glibc's allocator gives their pages back and takes them anew.
@@ -44,6 +46,7 @@ async fn run() -> ExitCode {
         Command::Sql(args) => sql::sql(args).await,
         Command::Shell(args) => shell::shell(args).await,
         Command::Ingest(Ingest::Images(args)) => ingest::images(args).await,
+        Command::Pipeline(Pipeline::Run(args)) => pipeline::run(args).await,
         Command::Status(args) => status::status(args).await,
         Command::Serve(args) => serve::serve(args).await,
         Command::HashPassword(args) => hash_password(args),

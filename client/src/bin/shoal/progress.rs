@@ -42,6 +42,11 @@ impl Display {
         Self::new(describe_ingest, !stderr().is_terminal())
     }
 
+    /// For a step of a pipeline: images, rejects and rate.
+    pub fn pipeline() -> Self {
+        Self::new(describe_pipeline, !stderr().is_terminal())
+    }
+
     fn new(describe: fn(&Progress, Duration) -> String, plain_lines: bool) -> Self {
         let target = match stderr().is_terminal() {
             true => ProgressDrawTarget::stderr(),
@@ -187,6 +192,22 @@ fn describe_ingest(progress: &Progress, elapsed: Duration) -> String {
     )
 }
 
+fn describe_pipeline(progress: &Progress, elapsed: Duration) -> String {
+    let (Some(done), Some(all)) = (progress.files, progress.total_files) else {
+        return describe_stages(progress, elapsed);
+    };
+    let rejects = progress.rejects.unwrap_or_default();
+    let worked = progress.ingested.unwrap_or_default() + rejects;
+    let rate = worked as f64 / elapsed.as_secs_f64().max(0.001);
+    let tasks = describe_stages(progress, elapsed);
+    format!(
+        "{}/{} images, {} rejected, {rate:.0}/s; {tasks}",
+        HumanCount(done),
+        HumanCount(all),
+        HumanCount(rejects)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +251,22 @@ mod tests {
         assert_eq!(
             describe_ingest(&progress, Duration::from_secs(3)),
             "1,200/2,000 files, 3.00 MiB, 2 rejected, 1.00 MiB/s"
+        );
+    }
+
+    #[test]
+    fn a_pipeline_shows_images_rejects_and_the_rate_of_what_was_worked_on() {
+        let progress = Progress {
+            state: "running".into(),
+            files: Some(1200),
+            total_files: Some(2000),
+            ingested: Some(298),
+            rejects: Some(2),
+            ..Progress::default()
+        };
+        assert_eq!(
+            describe_pipeline(&progress, Duration::from_secs(3)),
+            "1,200/2,000 images, 2 rejected, 100/s; running"
         );
     }
 
