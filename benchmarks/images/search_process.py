@@ -1,13 +1,14 @@
 """Nearest neighbors in one engine, in a process of its own: `search_process.py ENGINE SOURCE K RUNS FOLDER`.
 
-SOURCE holds vectors.npy, queries.npy and the same vectors as a Delta table. The queries are asked one
-after the other, with all cores for each. Prints a JSON line with the seconds that making the table and
+SOURCE holds vectors.npy, queries.npy, the same queries as queries.f32 without a head, and the same vectors
+as a Delta table. The queries are asked one after the other, with all cores for each. Prints a JSON line with the seconds that making the table and
 its index took, and one per setting of the search: its name, the seconds of the fastest run over all
 queries, the ids found.
 """
 
 import functools
 import json
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -17,9 +18,9 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "tes
 
 import numpy as np  # noqa: E402
 
+import index_libraries  # noqa: E402
 import shoal_queries  # noqa: E402
-
-CORES = 2
+from processes import CORES  # noqa: E402
 
 
 @contextmanager
@@ -114,6 +115,7 @@ def ivf_hnsw_sq(size):
 
 @contextmanager
 def shoal(source, k, folder, index=None):
+    import pyarrow
     from harness.shoal import Shoal
     settings = {"cluster": {"executor": {"vcores": CORES, "memory": "4GiB"}}}
     deployment = Shoal("serve", folder, settings)
@@ -123,25 +125,52 @@ def shoal(source, k, folder, index=None):
                 cursor.execute(sql)
                 return cursor.fetchall()
 
-            def search(query):
-                return [row[0] for row in execute(shoal_queries.nearest(query, k))]
+            def nearest(query):
+                vector = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(query), len(query))
+                cursor.execute(shoal_queries.nearest(k), pyarrow.record_batch({"1": vector}))
+                return cursor.fetch_arrow_table()["id"].to_pylist()
 
-            def set_and_search(setting):
-                execute(setting)
-                return search
+            def with_breadth(number):
+                set_breadth(deployment.location("default", "vectors"), number)
+                return nearest
 
             def build():
-                for sql in shoal_queries.make_vectors(source / "delta"):
+                query = np.load(source / "queries.npy")[0]
+                for sql in shoal_queries.make_vectors(source / "delta", len(query)):
                     execute(sql)
                 if index is None:
-                    return {"exact": lambda: search}
-                create, settings = shoal_queries.INDEXES[index]
-                execute(create)
-                return {name: functools.partial(set_and_search, setting) for name, setting in settings.items()}
+                    return {"exact": lambda: nearest}
+                execute(shoal_queries.create_index(index))
+                if not any("rows=" in text for _, text in execute(shoal_queries.plan_of_nearest(query, k))):
+                    raise RuntimeError("the search does not use the index")
+                option, numbers = shoal_queries.BREADTHS[index]
+                settings = {f"{option} {number}": functools.partial(with_breadth, number) for number in numbers}
+                return {"default": lambda: nearest, **settings}
 
             yield build
     finally:
         deployment.discard()
+
+
+def set_breadth(table, number):
+    """Has searches look at so many lists or nodes. No statement changes that for an index that is there, and
+    making it anew for each number would take hours, so this writes the description of the index that
+    `CREATE INDEX … WITH` that number would have written, and waits until the server, which keeps
+    descriptions for five seconds, reads it."""
+    versions = table / "_shoal_index" / shoal_queries.INDEX
+    newest = max(versions.glob("*.json"))
+    manifest = json.loads(newest.read_text())
+    (versions / f"{int(newest.stem) + 1:020}.json").write_text(json.dumps({**manifest, "breadth": number}))
+    time.sleep(6)
+
+
+def become_index_search(kind, source, k, runs):
+    """Goes on as the program that measures Shoal's index alone; it prints the same lines."""
+    from harness.shoal import program
+    _, numbers = shoal_queries.BREADTHS[kind]
+    command = [program("index-search"), "--kind", kind.lower(), "--queries", source / "queries.f32", "--k", k,
+               "--runs", runs, "--threads", CORES, "--probes", ",".join(map(str, numbers)), source / "delta"]
+    os.execv(command[0], [str(part) for part in command])
 
 
 #: Engines by name: each gives a function that makes the table and returns, by name of a setting, what
@@ -155,10 +184,15 @@ ENGINES = {
     "Shoal": shoal,
     "Shoal IVF": lambda *place: shoal(*place, index="IVF"),
     "Shoal HNSW": lambda *place: shoal(*place, index="HNSW"),
+    **index_libraries.ENGINES,
 }
+#: Shoal's index alone is measured by a program of its own.
+ALONE = {"Shoal IVF alone": "IVF", "Shoal HNSW alone": "HNSW"}
 
 
 def main(engine: str, source: Path, k: int, runs: int, folder: Path):
+    if engine in ALONE:
+        become_index_search(ALONE[engine], source, k, runs)
     queries = np.load(source / "queries.npy")
     with ENGINES[engine](source, k, folder) as build:
         began = time.perf_counter()

@@ -35,23 +35,36 @@ def answers(task: str, names: list[str]) -> str:
             f"FROM (SELECT regexp_replace(filename, '.*/', '') AS name, content FROM raw.images) WHERE name IN ({listed})")
 
 
-# Search: `v` holds vectors of 256 numbers; asked for are the k nearest by cosine distance.
+# Search: `v` holds vectors; asked for are the k nearest by cosine distance.
 
-def make_vectors(delta) -> list[str]:
+def make_vectors(delta, size: int) -> list[str]:
     """A table of Shoal's own from a Delta table that another program has written."""
     return [f"CREATE TABLE staged USING DELTA LOCATION '{delta}'",
-            "CREATE TABLE vectors AS SELECT id, v FROM staged"]
+            f"CREATE TABLE vectors (id BIGINT, v VECTOR({size}))",
+            "INSERT INTO vectors SELECT id, v FROM staged"]
 
 
-def nearest(vector, k: int) -> str:
+def nearest(k: int, vector="?") -> str:
+    """Prepared once, as a service does, with the vector as its parameter."""
+    return f"SELECT id FROM vector_search('vectors', 'v', {vector}, {k})"
+
+
+def plan_of_nearest(vector, k: int) -> str:
+    """Its rows tell whether an index is used: EXPLAIN takes no parameters."""
     numbers = ", ".join(f"{number:.8g}" for number in vector)
-    return f"SELECT id FROM vectors ORDER BY cosine_distance(v, [{numbers}]) LIMIT {k}"
+    return "EXPLAIN " + nearest(k, f"[{numbers}]")
 
 
-#: For each kind of index how it is made, and what is set before searching by name of the setting.
-INDEXES = {
-    "IVF": ("CREATE INDEX vectors_v ON vectors USING IVF (v) WITH (metric = 'cosine')",
-            {f"nprobes {n}": f"SET search.nprobes = {n}" for n in (1, 2, 4, 8, 16, 32, 64)}),
-    "HNSW": ("CREATE INDEX vectors_v ON vectors USING HNSW (v) WITH (metric = 'cosine')",
-             {f"ef {n}": f"SET search.ef = {n}" for n in (16, 32, 64, 128, 256)}),
+INDEX = "near"
+
+
+def create_index(kind: str) -> str:
+    return f"CREATE INDEX {INDEX} ON vectors USING {kind} (v) WITH (metric = 'cosine')"
+
+
+#: For each kind of index the option by which a search looks at more, and what is tried beside the default.
+#: A graph never keeps fewer nodes in view than candidates are wanted, which are 4 k.
+BREADTHS = {
+    "IVF": ("probes", (1, 2, 4, 8, 16, 32, 64, 128)),
+    "HNSW": ("breadth", (40, 96, 128, 256, 512)),
 }
