@@ -18,8 +18,8 @@ SEED = 3
 EXACT = {
     "numpy": ("numpy, brute force", 2),
     "DuckDB": ("DuckDB, exact", 1),
-    "LanceDB": ("LanceDB, exact", 2),
-    "Shoal": ("Shoal, exact", 2),
+    "LanceDB": ("LanceDB, exact", 1),
+    "Shoal": ("Shoal, exact", 1),
 }
 INDEXED = {
     "LanceDB IVF_PQ": ("LanceDB, IVF_PQ", 3),

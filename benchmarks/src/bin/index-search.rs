@@ -239,7 +239,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 fn queries(path: &Path, dimensions: usize) -> Result<Vec<Vec<f32>>> {
     let bytes = std::fs::read(path)?;
     let (words, rest) = bytes.as_chunks::<4>();
-    if dimensions == 0 || !rest.is_empty() || words.len() % dimensions != 0 {
+    if dimensions == 0 || !rest.is_empty() || !words.len().is_multiple_of(dimensions) {
         let path = path.display();
         return Err(format!("{path} does not hold vectors of {dimensions} numbers").into());
     }
