@@ -29,6 +29,7 @@ use crate::config::base_config;
 use crate::error::{EngineError, Result};
 use crate::scope::{Current, FullName, nearest};
 use crate::session::{Principal, Session};
+use crate::split::SplitBatches;
 use crate::subscript::ArraySubscripts;
 
 /// See the module's documentation.
@@ -239,6 +240,7 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>, models: &Models) -> Result<
     let limits = image_limits(&settings.images);
     let mut rules = ballista_default_optimizer_rules();
     rules.push(Arc::new(FuseImageCalls::new(limits)));
+    rules.push(Arc::new(SplitBatches::new(limits)));
     let mut state = SessionStateBuilder::new()
         .with_default_features()
         .with_expr_planners(planners)

@@ -47,6 +47,7 @@ mod search;
 mod session;
 mod show;
 mod spark_names;
+mod split;
 mod subscript;
 mod types;
 mod vector_casts;

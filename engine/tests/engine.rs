@@ -9,6 +9,8 @@ mod docs;
 mod harness;
 #[path = "engine/iceberg.rs"]
 mod iceberg;
+#[path = "engine/image_batches.rs"]
+mod image_batches;
 #[path = "engine/indexes.rs"]
 mod indexes;
 #[path = "engine/queries.rs"]

@@ -4,7 +4,7 @@
 //! the JSON of its [`WriteSpec`](crate::write::WriteSpec), its schema and its CHECK expressions, and a
 //! scan by field id is the plain Parquet scan inside it, a scan of images its file list and limits, a
 //! scan of chosen rows the scan inside it and their numbers, the making of an index the JSON of its
-//! [`IndexSpec`].
+//! [`IndexSpec`], a split its expressions and its bound.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,7 @@ use crate::{
     images::{ImageSource, Wanted},
     index::{IndexExec, IndexSpec},
     scan::{FieldIdSource, RowsByFile, RowsSource, select},
+    split::SplitExec,
     write::{WriteSpec, WriterExec},
 };
 
@@ -42,6 +43,7 @@ const FIELD_IDS: u8 = 2;
 const IMAGES: u8 = 3;
 const ROWS: u8 = 4;
 const INDEX: u8 = 5;
+const SPLIT: u8 = 6;
 
 /// The codec that scheduler and executors share.
 pub fn codec() -> Arc<dyn PhysicalExtensionCodec> {
@@ -96,6 +98,14 @@ struct RowsMessage {
     /// [`RowsByFile`] as JSON.
     #[prost(string, tag = "2")]
     rows: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SplitMessage {
+    #[prost(message, repeated, tag = "1")]
+    bytes: Vec<protobuf::PhysicalExprNode>,
+    #[prost(uint64, tag = "2")]
+    max_bytes: u64,
 }
 
 const WANTED: [Wanted; 3] = [Wanted::Pictures, Wanted::Rejects, Wanted::Everything];
@@ -265,6 +275,39 @@ impl LakeCodec {
             .collect::<Result<Vec<_>>>()?;
         Ok(WriterExec::new(input.clone(), Arc::new(spec), checks))
     }
+
+    fn encode_split(
+        &self,
+        split: &SplitExec,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<SplitMessage> {
+        let bytes = split.bytes().iter();
+        Ok(SplitMessage {
+            bytes: bytes
+                .map(|bytes| converter.physical_expr_to_proto(bytes, self))
+                .collect::<Result<_>>()?,
+            max_bytes: split.max_bytes(),
+        })
+    }
+
+    fn decode_split(
+        &self,
+        message: &SplitMessage,
+        inputs: &[Arc<dyn ExecutionPlan>],
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<SplitExec> {
+        let [input] = inputs else {
+            return internal_err!("a split has one input, not {}", inputs.len());
+        };
+        let schema = input.schema();
+        let decode = PhysicalPlanDecodeContext::new(context, self);
+        let bytes = message.bytes.iter();
+        let bytes = bytes
+            .map(|node| converter.proto_to_physical_expr(node, &schema, &decode))
+            .collect::<Result<_>>()?;
+        Ok(SplitExec::new(input.clone(), bytes, message.max_bytes))
+    }
 }
 
 impl PhysicalExtensionCodec for LakeCodec {
@@ -300,6 +343,11 @@ impl PhysicalExtensionCodec for LakeCodec {
                 };
                 let spec: IndexSpec = serde_json::from_slice(rest).map_err(unreadable)?;
                 Ok(Arc::new(IndexExec::new(input.clone(), Arc::new(spec))))
+            }
+            Some((&SPLIT, rest)) => {
+                let message = SplitMessage::decode(rest).map_err(unreadable)?;
+                let split = self.decode_split(&message, inputs, context, converter)?;
+                Ok(Arc::new(split))
             }
             _ => Err(unreadable("unknown kind of node")),
         }
@@ -343,6 +391,11 @@ impl PhysicalExtensionCodec for LakeCodec {
         } else if let Some(index) = node.downcast_ref::<IndexExec>() {
             buf.push(INDEX);
             serde_json::to_writer(buf, index.spec()).map_err(unreadable)
+        } else if let Some(split) = node.downcast_ref::<SplitExec>() {
+            buf.push(SPLIT);
+            self.encode_split(split, converter)?
+                .encode(buf)
+                .map_err(unreadable)
         } else {
             buf.push(BALLISTA);
             self.ballista.try_encode(node, buf, converter)

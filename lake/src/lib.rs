@@ -27,6 +27,7 @@ mod prune;
 mod scan;
 mod snapshot;
 mod sort_order;
+mod split;
 mod stores;
 mod table;
 mod transform;
@@ -50,6 +51,7 @@ pub use lake::{Committed, Lake};
 pub use prune::Pruned;
 pub use scan::{LakeTable, with_indexed_footers};
 pub use snapshot::Snapshot;
+pub use split::{split_input, split_node};
 pub use stores::Stores;
 pub use table::{
     CheckConstraint, CreateTable, Format, GeneratedColumn, PartitionField, TableRef, Transform,

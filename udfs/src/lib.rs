@@ -12,6 +12,7 @@ pub mod fixed_size;
 pub mod types;
 
 mod aggregates;
+mod answer_bytes;
 mod functions;
 mod fuse;
 mod spark;
@@ -20,9 +21,10 @@ use datafusion::{common::Result, logical_expr::registry::FunctionRegistry};
 use shoal_images::probe::Limits;
 
 pub use aggregates::aggregate_functions;
+pub use answer_bytes::AnswerBytes;
 pub use functions::{
-    Download, URL_DOWNLOAD, image_function_parameters, is_internal_function, scalar_functions,
-    url_download,
+    Download, URL_DOWNLOAD, image_function_parameters, is_internal_function,
+    scalar_functions, url_download,
 };
 pub use fuse::FuseImageCalls;
 pub use spark::{spark_aggregate_functions, spark_scalar_functions};

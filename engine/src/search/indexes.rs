@@ -13,7 +13,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{Expr, LogicalPlan, Sort, TableScan};
-use shoal_lake::{Candidates, Lake, LakeTable, Metric, Snapshot};
+use shoal_lake::{Candidates, Lake, LakeTable, Metric, Snapshot, split_input};
 
 use crate::error::Result;
 
@@ -150,7 +150,7 @@ fn down_to_scan(key: Expr, plan: &LogicalPlan) -> Option<(Expr, &TableScan)> {
             })?;
             down_to_scan(below, &alias.input)
         }
-        _ => None,
+        other => down_to_scan(key, split_input(other)?),
     }
 }
 

@@ -22,6 +22,7 @@ use datafusion::{
 use crate::{
     data_file::WRITTEN_FILES_SCHEMA,
     index::{IndexExec, IndexNode},
+    split::{SplitExec, SplitNode},
     write::{exec::WriterExec, spec::WriteSpec},
 };
 
@@ -134,6 +135,18 @@ impl ExtensionPlanner for LakePlanner {
                 input.clone(),
                 index.spec.clone(),
             ))));
+        }
+        if let Some(split) = node.as_any().downcast_ref::<SplitNode>() {
+            let [input] = physical_inputs else {
+                return internal_err!("a split has one input");
+            };
+            let schema = node.schema();
+            let bytes = split.bytes.iter();
+            let bytes = bytes
+                .map(|bytes| planner.create_physical_expr(bytes, schema, session, context))
+                .collect::<Result<_>>()?;
+            let split = SplitExec::new(input.clone(), bytes, split.max_bytes);
+            return Ok(Some(Arc::new(split)));
         }
         let Some(write) = node.as_any().downcast_ref::<WriteNode>() else {
             return Ok(None);

@@ -19,7 +19,9 @@ use datafusion::logical_expr::{DocSection, ScalarUDF};
 use shoal_images::probe::Limits;
 
 pub use download::{Download, URL_DOWNLOAD, url_download};
-pub(crate) use pictures::{LooksAt, fused_answer_function, fused_function, looks_at};
+pub(crate) use pictures::{
+    LooksAt, answer_bytes_function, fused_answer_function, fused_function, is_fused, looks_at,
+};
 pub use pictures::{image_function_parameters, is_internal_function};
 
 pub(crate) const VECTORS: DocSection = DocSection {

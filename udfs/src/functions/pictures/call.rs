@@ -16,6 +16,7 @@ use shoal_images::probe::Limits;
 
 use super::arguments::{Argument, Arguments, COMMON, Parameter, coerce};
 use super::column::{Column, Value};
+use super::extent::Extent;
 use super::failure::Failure;
 use super::subject::{Encoded, Frame, Need, Pictures, Subject};
 use crate::functions::content;
@@ -25,6 +26,12 @@ use crate::types::is_image;
 pub(super) trait Operation: Send + Sync {
     /// Type of the answers, with the metadata of an extension type.
     fn output(&self) -> Field;
+
+    /// What the answer for a picture of this extent takes in memory at most, where it is a picture or a
+    /// tensor; `None` for small answers.
+    fn extent(&self, _picture: Extent) -> Option<Extent> {
+        None
+    }
 
     /// The answer for one row; `None` where there is none though the picture is sound.
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure>;
@@ -104,6 +111,11 @@ impl Call {
     /// The answers' field, of a given name.
     pub(super) fn output(&self, name: &str) -> FieldRef {
         Arc::new(self.operation.output().with_name(name))
+    }
+
+    /// What its answer for a picture of this extent takes.
+    pub(super) fn extent(&self, picture: Extent) -> Option<Extent> {
+        self.operation.extent(picture)
     }
 
     fn answer(&self, subject: &mut Subject<'_>, row: usize) -> Result<Option<Value>> {

@@ -12,6 +12,7 @@ use shoal_images::thumbnail::{MAX_SIDE, thumbnail};
 use super::arguments::{Kind, RowIntegers, optional, required};
 use super::call::{Function, Input, Operation, Takes};
 use super::column::Value;
+use super::extent::Extent;
 use super::failure::Failure;
 use super::subject::Need;
 use super::transform::background;
@@ -70,6 +71,11 @@ struct Encode {
 impl Operation for Encode {
     fn output(&self) -> Field {
         Field::new("", DataType::Binary, true)
+    }
+
+    /// A file is hardly larger than its pixels.
+    fn extent(&self, picture: Extent) -> Option<Extent> {
+        Some(picture)
     }
 
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
@@ -134,6 +140,16 @@ fn wrong_side(side: i64) -> String {
 impl Operation for Thumbnail {
     fn output(&self) -> Field {
         Field::new("", DataType::Binary, true)
+    }
+
+    fn extent(&self, picture: Extent) -> Option<Extent> {
+        let side = match self.side {
+            RowIntegers::Constant(side) => side.and_then(checked_side),
+            _ => None,
+        };
+        let side = side.unwrap_or(MAX_SIDE);
+        let pixels = picture.pixels.min(u64::from(side) * u64::from(side));
+        Some(Extent { pixels, ..picture }.in_mode(Mode::Rgb))
     }
 
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {

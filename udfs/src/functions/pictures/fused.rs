@@ -55,7 +55,7 @@ impl Hash for ImageFused {
 }
 
 /// The steps that the arguments after the picture spell.
-fn steps(given: &[Argument]) -> Result<Vec<Step>> {
+pub(super) fn steps(given: &[Argument]) -> Result<Vec<Step>> {
     let unreadable = || plan_datafusion_err!("{NAME} is not meant to be called by hand");
     let mut rest = given;
     let mut steps = Vec::new();

@@ -4,6 +4,7 @@ mod arguments;
 mod call;
 mod column;
 mod encode;
+mod extent;
 mod failure;
 mod features;
 mod function;
@@ -19,6 +20,7 @@ use datafusion::logical_expr::{DocSection, Documentation, ScalarUDF};
 use shoal_images::probe::Limits;
 
 use call::Function;
+pub(crate) use extent::udf as answer_bytes_function;
 pub(crate) use fused::{answer_udf as fused_answer_function, udf as fused_function};
 
 /// Every function of this folder, in the order of the documentation.
@@ -69,7 +71,7 @@ const IMAGES: DocSection = DocSection {
 pub(super) fn functions(limits: Limits) -> Vec<ScalarUDF> {
     let single = FUNCTIONS.iter().map(|known| function::udf(known, limits));
     single
-        .chain([fused::udf(limits), fused::answer_udf()])
+        .chain([fused::udf(limits), fused::answer_udf(), extent::udf(limits)])
         .collect()
 }
 
@@ -86,6 +88,11 @@ pub(crate) enum LooksAt {
     Pixels,
 }
 
+/// Whether `name` is the function that makes several calls one.
+pub(crate) fn is_fused(name: &str) -> bool {
+    name == fused::NAME
+}
+
 /// What an image function needs; `None` for other functions.
 pub(crate) fn looks_at(name: &str) -> Option<LooksAt> {
     let function = find(name)?;
@@ -98,7 +105,7 @@ pub(crate) fn looks_at(name: &str) -> Option<LooksAt> {
 
 /// Whether a function is the optimizer's own, of no use to people.
 pub fn is_internal_function(name: &str) -> bool {
-    name == fused::NAME || name == fused::ANSWER
+    [fused::NAME, fused::ANSWER, extent::NAME].contains(&name)
 }
 
 /// Names of the parameters of an image function, the picture's first; `None` for other functions.

@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::Int32Type;
 use datafusion::common::{Result, internal_err};
 use image::{ColorType, DynamicImage, ImageBuffer};
 
+use super::extent::Extent;
 use crate::functions::content;
 
 /// The mode of an IMAGE that holds `image`.
@@ -76,8 +77,8 @@ fn image_of(width: u32, height: u32, mode: &str, data: &[u8]) -> Option<DynamicI
     (samples == data.len() as u64).then_some(image)
 }
 
-/// The picture of row `row`, which is not NULL; `None` when its parts contradict each other.
-pub(super) fn image_at(images: &StructArray, row: usize) -> Option<DynamicImage> {
+/// The parts of an IMAGE, of row `row`, which is not NULL; `None` where one is missing.
+fn parts_at(images: &StructArray, row: usize) -> Option<(u32, u32, &str, &[u8])> {
     let [data, height, width, _, mode] = images.columns() else {
         return None;
     };
@@ -87,7 +88,23 @@ pub(super) fn image_at(images: &StructArray, row: usize) -> Option<DynamicImage>
         u32::try_from(size).ok()
     };
     let data = content::row(data, row).ok()??;
-    image_of(size(width)?, size(height)?, content::text(mode, row)?, data)
+    Some((size(width)?, size(height)?, content::text(mode, row)?, data))
+}
+
+/// The picture of row `row`, which is not NULL; `None` when its parts contradict each other.
+pub(super) fn image_at(images: &StructArray, row: usize) -> Option<DynamicImage> {
+    let (width, height, mode, data) = parts_at(images, row)?;
+    image_of(width, height, mode, data)
+}
+
+/// What the picture of row `row` takes; `None` when it has no pixels or no mode.
+pub(super) fn extent_at(images: &StructArray, row: usize) -> Option<Extent> {
+    let (width, height, mode, _) = parts_at(images, row)?;
+    let pixel = Extent {
+        pixels: 1,
+        bytes_per_pixel: 0,
+    };
+    Some(pixel.in_mode(mode.parse().ok()?).scaled(width, height))
 }
 
 #[cfg(test)]

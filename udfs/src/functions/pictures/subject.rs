@@ -13,8 +13,9 @@ use shoal_images::decode::{decode, decode_at_least, to_gray_on_white, to_rgb_on_
 use shoal_images::error::ImageError;
 use shoal_images::probe::{ImageInfo, Limits, probe};
 
+use super::extent::Extent;
 use super::failure::Failure;
-use super::picture::image_at;
+use super::picture::{extent_at, image_at};
 use crate::functions::content;
 
 /// A column of encoded pictures or of IMAGEs, or one picture for all rows.
@@ -35,6 +36,20 @@ impl Pictures {
                 column: value.to_array()?,
                 one_for_all: true,
             },
+        })
+    }
+
+    /// What the picture of a row takes once decoded; `None` for NULL and for what is no picture.
+    pub(super) fn extent(&self, row: usize, limits: &Limits) -> Result<Option<Extent>> {
+        let row = if self.one_for_all { 0 } else { row };
+        let Some(images) = self.column.as_struct_opt() else {
+            let content = content::row(&self.column, row)?;
+            let header = content.and_then(|content| probe(content, limits).ok());
+            return Ok(header.as_ref().map(Extent::of_file));
+        };
+        Ok(match images.is_null(row) {
+            true => None,
+            false => extent_at(images, row),
         })
     }
 

@@ -2,12 +2,14 @@
 
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, plan_datafusion_err, plan_err};
+use shoal_images::convert::Mode;
 use shoal_images::resize::Filter;
 use shoal_images::tensor::{Layout, to_tensor};
 
 use super::arguments::{Arguments, Kind, optional, required};
 use super::call::{Function, Input, Operation, Takes};
 use super::column::Value;
+use super::extent::Extent;
 use super::failure::Failure;
 use super::subject::rgb;
 use super::transform::{FILTER, FIT, Resize};
@@ -115,6 +117,11 @@ fn three(arguments: &Arguments<'_>, name: &str, default: f32) -> Result<[f32; 3]
 impl Operation for ToTensor {
     fn output(&self) -> Field {
         self.output.clone()
+    }
+
+    fn extent(&self, picture: Extent) -> Option<Extent> {
+        let scaled = picture.scaled(self.resize.width, self.resize.height);
+        Some(scaled.in_mode(Mode::Rgb32F))
     }
 
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {

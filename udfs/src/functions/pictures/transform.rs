@@ -14,6 +14,7 @@ use shoal_images::resize::{Filter, Fit, resize_to};
 use super::arguments::{Arguments, Kind, RowIntegers, optional, required};
 use super::call::{Function, Input, Operation, Takes};
 use super::column::Value;
+use super::extent::Extent;
 use super::failure::Failure;
 use super::subject::{Need, swaps_sides};
 use super::{CONTENT, PICTURE, document};
@@ -67,6 +68,10 @@ struct Decode;
 impl Operation for Decode {
     fn output(&self) -> Field {
         image_field("")
+    }
+
+    fn extent(&self, picture: Extent) -> Option<Extent> {
+        Some(picture)
     }
 
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
@@ -159,6 +164,10 @@ impl Operation for Resize {
         image_field("")
     }
 
+    fn extent(&self, picture: Extent) -> Option<Extent> {
+        Some(picture.scaled(self.width, self.height))
+    }
+
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
         let scaled = self.scaled(input)?;
         Ok(scaled.map(|image| Value::Image(Arc::new(image))))
@@ -214,6 +223,10 @@ impl Operation for Crop {
         image_field("")
     }
 
+    fn extent(&self, picture: Extent) -> Option<Extent> {
+        Some(picture)
+    }
+
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
         let row = input.row;
         let (Some(x), Some(y)) = (self.x.get(row)?, self.y.get(row)?) else {
@@ -266,6 +279,10 @@ impl Operation for Rotate {
         image_field("")
     }
 
+    fn extent(&self, picture: Extent) -> Option<Extent> {
+        Some(picture)
+    }
+
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
         let image = Arc::unwrap_or_clone(input.pixels(Need::Full)?);
         Ok(rotate(image, self.degrees).map(|image| Value::Image(Arc::new(image))))
@@ -311,6 +328,10 @@ enum Flip {
 impl Operation for Flip {
     fn output(&self) -> Field {
         image_field("")
+    }
+
+    fn extent(&self, picture: Extent) -> Option<Extent> {
+        Some(picture)
     }
 
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
@@ -406,6 +427,14 @@ struct Convert {
 impl Operation for Convert {
     fn output(&self) -> Field {
         image_field("")
+    }
+
+    fn extent(&self, picture: Extent) -> Option<Extent> {
+        Some(picture.in_mode(match self.target {
+            Target::Mode(mode) => mode,
+            Target::Space(ColorSpace::YCbCr) => Mode::Rgb,
+            Target::Space(ColorSpace::Hsv | ColorSpace::Lab) => Mode::Rgb32F,
+        }))
     }
 
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
