@@ -87,6 +87,23 @@ def test_pictures_of_the_models_size_give_the_numbers_of_onnxruntime(shoal, sche
         assert np.abs(np.array(found[:-3]) - wanted).max() < TOLERANCE, batch
 
 
+@pytest.mark.parametrize("placement", ["local", "distributed"])
+def test_images_give_the_numbers_of_onnxruntime(shoal, schema, tmp_path, placement):
+    random = np.random.default_rng(4)
+    pictures = [Image.fromarray(random.integers(0, 256, (100, 80, 3), np.uint8)) for _ in range(20)]
+    contents = [*map(png, pictures), b"not a picture", None]
+    ingest(shoal, schema, "pictures", pa.table({"n": range(len(contents)), "content": pa.array(contents, pa.binary())}))
+    model = picture_network(tmp_path / "m.onnx")
+    shoal.run(create(f"{schema}.m", model, **PICTURES, output="'embedding'"))
+    part = "image_crop(image_rotate(content, 90), 30, 10, 64, 64)"
+    rows = rows_at(shoal, placement, f"SELECT image_embed({part}, '{schema}.m') FROM {schema}.pictures ORDER BY n")
+    found = [vector for vector, in rows]
+    assert found[-2:] == [None, None]
+    parts = [picture.transpose(Image.Transpose.ROTATE_270).crop((30, 10, 94, 74)) for picture in pictures]
+    wanted = expected(model, map(normalized, parts), "embedding")
+    assert np.abs(np.array(found[:-2]) - wanted).max() < TOLERANCE
+
+
 def test_photos_are_laid_upright_and_scaled_before(shoal, schema, tmp_path):
     model = picture_network(tmp_path / "m.onnx", size="S")
     paths = [path for path in PHOTOS.rglob("*.*") if path.parent.name != "broken" and path.suffix != ".md"]

@@ -1,4 +1,4 @@
-//! Encoded pictures to the numbers a model takes.
+//! Pictures to the numbers a model takes.
 
 use image::imageops::crop_imm;
 use image::metadata::Orientation;
@@ -9,15 +9,28 @@ use shoal_images::resize::{Filter, resize};
 
 use crate::spec::{Color, Fit, Layout, PictureInput};
 
+/// A picture as a row gives it.
+pub(crate) enum Picture<'a> {
+    /// Bytes of a file.
+    File(&'a [u8]),
+    /// Pixels, upright.
+    Image(DynamicImage),
+}
+
 /// The picture upright, on white, scaled with a triangle filter to the model's size, its channels scaled
 /// to 0 … 1, less `mean`, divided by `std`, in the model's layout; `None` when it cannot be decoded.
 ///
 /// A large JPEG may be decoded at reduced size, as long as no side gets shorter than twice the longest
 /// side of the model's input.
-pub(crate) fn row(content: &[u8], input: &PictureInput, limits: &Limits) -> Option<Vec<f32>> {
-    let enough = 2 * input.width.max(input.height);
-    let decoded = decode_at_least(content, limits, enough).ok()?;
-    let picture = upright(to_rgb_on_white(decoded.image), decoded.orientation);
+pub(crate) fn row(picture: Picture<'_>, input: &PictureInput, limits: &Limits) -> Option<Vec<f32>> {
+    let picture = match picture {
+        Picture::File(content) => {
+            let enough = 2 * input.width.max(input.height);
+            let decoded = decode_at_least(content, limits, enough).ok()?;
+            upright(to_rgb_on_white(decoded.image), decoded.orientation)
+        }
+        Picture::Image(image) => to_rgb_on_white(image),
+    };
     let picture = match input.fit {
         Fit::Stretch => picture,
         Fit::Crop => cropped(picture, input.width, input.height),
@@ -145,7 +158,7 @@ mod tests {
 
     #[track_caller]
     fn fifths(content: &[u8], input: &PictureInput, expected: &[f32]) {
-        let found = row(content, input, &Limits::default()).unwrap();
+        let found = row(Picture::File(content), input, &Limits::default()).unwrap();
         let found: Vec<f32> = found.iter().map(|value| value * 5.0).collect();
         assert_eq!(found.len(), expected.len());
         for (found, expected) in found.iter().zip(expected) {
@@ -180,6 +193,15 @@ mod tests {
     }
 
     #[test]
+    fn an_image_is_taken_as_it_is_and_laid_on_white() {
+        let mut image = image::RgbaImage::from_pixel(2, 1, image::Rgba([51, 102, 153, 255]));
+        image.put_pixel(1, 0, image::Rgba([0, 0, 0, 0]));
+        let image = Picture::Image(DynamicImage::ImageRgba8(image));
+        let found = row(image, &input(2, 1), &Limits::default()).unwrap();
+        assert_eq!(found, [0.2, 1.0, 0.4, 1.0, 0.6, 1.0]);
+    }
+
+    #[test]
     fn crop_keeps_the_middle_and_stretch_keeps_all() {
         // Black, white, black, side by side, each a square.
         let bars = RgbImage::from_fn(30, 10, |x, _| {
@@ -194,8 +216,11 @@ mod tests {
             fit: Fit::Crop,
             ..input(1, 1)
         };
-        assert_eq!(row(&content, &crop, &Limits::default()).unwrap(), [1.0; 3]);
-        let whole = row(&content, &input(3, 1), &Limits::default()).unwrap();
+        assert_eq!(
+            row(Picture::File(&content), &crop, &Limits::default()).unwrap(),
+            [1.0; 3]
+        );
+        let whole = row(Picture::File(&content), &input(3, 1), &Limits::default()).unwrap();
         assert!(
             whole[0] < 0.5 && whole[1] > 0.5 && whole[2] < 0.5,
             "{whole:?}"
@@ -213,8 +238,18 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_picture_give_nothing() {
-        assert_eq!(row(b"no picture", &input(2, 1), &Limits::default()), None);
+        assert_eq!(
+            row(
+                Picture::File(b"no picture"),
+                &input(2, 1),
+                &Limits::default()
+            ),
+            None
+        );
         let cut = &two_pixels()[..40];
-        assert_eq!(row(cut, &input(2, 1), &Limits::default()), None);
+        assert_eq!(
+            row(Picture::File(cut), &input(2, 1), &Limits::default()),
+            None
+        );
     }
 }

@@ -23,7 +23,7 @@ use shoal_images::probe::Limits;
 pub use aggregates::aggregate_functions;
 pub use answer_bytes::AnswerBytes;
 pub use functions::{
-    Download, URL_DOWNLOAD, image_function_parameters, is_internal_function,
+    Download, URL_DOWNLOAD, image_at, image_function_parameters, is_internal_function,
     scalar_functions, url_download,
 };
 pub use fuse::FuseImageCalls;

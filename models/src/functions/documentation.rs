@@ -24,9 +24,12 @@ pub(super) fn of(kind: Kind) -> Documentation {
              to the model's size and normalized as the model's options say. NULL for NULL, and for bytes \
              that cannot be decoded, exceed the limits of the `images` settings or make the model fail. An \
              unknown model and one that takes no pictures are errors before anything runs.",
-            "image_embed(content, model)",
+            "image_embed(picture, model)",
         )
-        .with_argument("content", "Encoded picture: JPEG, PNG, TIFF, GIF, WebP or BMP.")
+        .with_argument(
+            "picture",
+            "A file's bytes, BINARY (JPEG, PNG, TIFF, GIF, WebP or BMP), or an IMAGE.",
+        )
         .with_argument("model", MODEL)
         .with_sql_example("```sql\nSELECT filename, image_embed(content, 'mobilenet') FROM raw.images\n```")
         .with_related_udf("model_predict")

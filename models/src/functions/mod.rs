@@ -55,7 +55,7 @@ pub fn register_functions(
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
-    /// `image_embed(content, model)`
+    /// `image_embed(picture, model)`
     Embed,
     /// `model_predict(vector, model)`
     Predict,
@@ -170,10 +170,8 @@ impl ModelFunction {
         match &spec.input {
             // Pictures are large and run one by one, so only one of them is unpacked at a time.
             Input::Image(picture) => {
-                for content in rows::contents(argument)? {
-                    append(&[
-                        content.and_then(|content| pixels::row(content, picture, &self.limits))
-                    ]);
+                for given in rows::pictures(argument)? {
+                    append(&[given.and_then(|given| pixels::row(given, picture, &self.limits))]);
                 }
             }
             Input::Vector { length } => append(&rows::vectors(argument, *length)?),
@@ -218,7 +216,7 @@ impl ScalarUDFImpl for ModelFunction {
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         match (self.kind, given) {
-            (Kind::Embed, [content, _]) => Ok(vec![rows::content_type(content)?, DataType::Utf8]),
+            (Kind::Embed, [picture, _]) => Ok(vec![rows::picture_type(picture)?, DataType::Utf8]),
             (Kind::Predict, [vector, _]) => Ok(vec![rows::vector_type(vector)?, DataType::Utf8]),
             (Kind::Version, [_]) => Ok(vec![DataType::Utf8]),
             _ => plan_err!("write {}", self.documentation.syntax_example),

@@ -1,4 +1,4 @@
-//! Arguments row by row: encoded pictures, and vectors.
+//! Arguments row by row: pictures, and vectors.
 
 use std::sync::Arc;
 
@@ -6,26 +6,37 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float32Array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float32Type};
 use datafusion::common::{Result, exec_err, plan_err};
+use shoal_udfs::image_at;
+use shoal_udfs::types::is_image;
 
-/// The type pictures are passed as: itself if it is binary, BINARY for an untyped NULL.
-pub(super) fn content_type(given: &DataType) -> Result<DataType> {
+use crate::pixels::Picture;
+
+/// The type pictures are passed as: itself if it is IMAGE or binary, BINARY for an untyped NULL.
+pub(super) fn picture_type(given: &DataType) -> Result<DataType> {
     match given {
+        image if is_image(image) => Ok(image.clone()),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Ok(given.clone()),
         DataType::Null | DataType::FixedSizeBinary(_) => Ok(DataType::Binary),
-        other => plan_err!("image_embed takes an encoded picture as BINARY, not {other}"),
+        other => plan_err!("image_embed takes a picture as BINARY or IMAGE, not {other}"),
     }
 }
 
-/// The pictures of an array of such a type.
-pub(super) fn contents(
+/// The pictures of an array of such a type; `None` for NULL and for an IMAGE whose parts contradict each
+/// other.
+pub(super) fn pictures(
     argument: &dyn Array,
-) -> Result<Box<dyn Iterator<Item = Option<&[u8]>> + '_>> {
-    Ok(match argument.data_type() {
+) -> Result<Box<dyn Iterator<Item = Option<Picture<'_>>> + '_>> {
+    if let Some(images) = argument.as_struct_opt() {
+        let image = |row| image_at(images, row).map(Picture::Image);
+        return Ok(Box::new((0..images.len()).map(image)));
+    }
+    let files: Box<dyn Iterator<Item = Option<&[u8]>>> = match argument.data_type() {
         DataType::Binary => Box::new(argument.as_binary::<i32>().iter()),
         DataType::LargeBinary => Box::new(argument.as_binary::<i64>().iter()),
         DataType::BinaryView => Box::new(argument.as_binary_view().iter()),
-        other => return exec_err!("an encoded picture is BINARY, not {other}"),
-    })
+        other => return exec_err!("a picture is BINARY or IMAGE, not {other}"),
+    };
+    Ok(Box::new(files.map(|file| file.map(Picture::File))))
 }
 
 /// The type vectors are passed as: a list of FLOAT, of a fixed size if the given one has.

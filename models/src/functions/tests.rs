@@ -132,6 +132,14 @@ async fn pictures_are_embedded_and_bad_ones_are_null() {
         .await
         .unwrap();
     assert_eq!(rows, ["[1.0, 0.0, 0.2]", "", ""]);
+    for function in shoal_udfs::scalar_functions(Limits::default()) {
+        bench.context.register_udf(function.as_ref().clone());
+    }
+    let images = format!("SELECT image_embed(image_decode(content), '{m}') FROM t");
+    assert_eq!(bench.rows(&images).await.unwrap(), rows);
+    let other = format!("SELECT image_embed(named_struct('data', content), '{m}') FROM t");
+    let message = bench.error(&other).await;
+    assert!(message.contains("BINARY or IMAGE"), "{message}");
 }
 
 #[tokio::test]
@@ -164,7 +172,7 @@ async fn what_does_not_fit_the_model_fails_before_anything_runs() {
         ),
         (
             format!("image_embed(1, '{pictures}')"),
-            "picture as BINARY, not Int64",
+            "picture as BINARY or IMAGE, not Int64",
         ),
         (
             format!("model_predict(['a'], '{vectors}')"),

@@ -22,7 +22,7 @@ pub use download::{Download, URL_DOWNLOAD, url_download};
 pub(crate) use pictures::{
     LooksAt, answer_bytes_function, fused_answer_function, fused_function, is_fused, looks_at,
 };
-pub use pictures::{image_function_parameters, is_internal_function};
+pub use pictures::{image_at, image_function_parameters, is_internal_function};
 
 pub(crate) const VECTORS: DocSection = DocSection {
     include: true,

@@ -22,6 +22,7 @@ use shoal_images::probe::Limits;
 use call::Function;
 pub(crate) use extent::udf as answer_bytes_function;
 pub(crate) use fused::{answer_udf as fused_answer_function, udf as fused_function};
+pub use picture::image_at;
 
 /// Every function of this folder, in the order of the documentation.
 static FUNCTIONS: [&Function; 25] = [

@@ -91,8 +91,11 @@ fn parts_at(images: &StructArray, row: usize) -> Option<(u32, u32, &str, &[u8])>
     Some((size(width)?, size(height)?, content::text(mode, row)?, data))
 }
 
-/// The picture of row `row`, which is not NULL; `None` when its parts contradict each other.
-pub(super) fn image_at(images: &StructArray, row: usize) -> Option<DynamicImage> {
+/// The picture of row `row` of a column of IMAGEs; `None` when it is NULL or its parts contradict each other.
+pub fn image_at(images: &StructArray, row: usize) -> Option<DynamicImage> {
+    if !images.is_valid(row) {
+        return None;
+    }
     let (width, height, mode, data) = parts_at(images, row)?;
     image_of(width, height, mode, data)
 }
