@@ -56,8 +56,12 @@ impl Mode {
 
     /// The mode of `image`; `None` for a pixel type that is not one of the ten.
     pub fn of(image: &DynamicImage) -> Option<Self> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|mode| mode.color() == image.color())
+        Self::of_color(image.color())
+    }
+
+    /// The mode whose pixels are of this type.
+    pub fn of_color(color: ColorType) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.color() == color)
     }
 
     /// The name in SQL.

@@ -17,13 +17,14 @@ mod gif;
 mod png;
 mod tiff;
 
+use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageBuffer, RgbImage};
+use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder as _, RgbImage};
 
 use crate::convert::{Mode, WHITE, convert};
 use crate::error::ImageError;
@@ -75,6 +76,41 @@ pub fn decode_at_least(content: &[u8], limits: &Limits, side: u32) -> Result<Dec
     Ok(Decoded {
         image,
         orientation: orientation.unwrap_or(Orientation::NoTransforms),
+    })
+}
+
+/// The mode of the picture that [`decode`] makes of `content`, without decoding a pixel. `info` is what
+/// [`probe`] said.
+///
+/// # Errors
+/// A header that the decoder of its format does not take.
+pub fn mode(content: &[u8], info: &ImageInfo) -> Result<Mode, ImageError> {
+    let of_decoder = |color| {
+        Mode::of_color(color).ok_or_else(|| ImageError::Unsupported {
+            format: info.format,
+            detail: format!("its pixels are {color:?}"),
+        })
+    };
+    contain_panics(info.format, || match info.format {
+        Format::Jpeg if info.channels == 1 => Ok(Mode::L),
+        Format::Jpeg => Ok(Mode::Rgb),
+        Format::Png | Format::Gif => Ok(match (info.channels, info.bits_per_channel) {
+            (1, ..16) => Mode::L,
+            (2, ..16) => Mode::La,
+            (3, ..16) => Mode::Rgb,
+            (_, ..16) => Mode::Rgba,
+            (1, _) => Mode::L16,
+            (2, _) => Mode::La16,
+            (3, _) => Mode::Rgb16,
+            _ => Mode::Rgba16,
+        }),
+        Format::Tiff => tiff::mode(content, info),
+        Format::WebP => WebPDecoder::new(Cursor::new(content))
+            .map_err(|error| refusal(Format::WebP, error))
+            .and_then(|decoder| of_decoder(decoder.color_type())),
+        Format::Bmp => BmpDecoder::new(Cursor::new(content))
+            .map_err(|error| refusal(Format::Bmp, error))
+            .and_then(|decoder| of_decoder(decoder.color_type())),
     })
 }
 

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use image::DynamicImage;
-use shoal_images::decode::decode;
+use shoal_images::convert::Mode;
+use shoal_images::decode::{decode, mode};
 use shoal_images::exif::{MAX_VALUE_CHARACTERS, exif};
 use shoal_images::probe::{ImageInfo, Limits, probe};
 
@@ -61,6 +62,10 @@ impl<'a> Expected<'a> {
         };
         if (image.width(), image.height()) != (self.width, self.height) {
             return Some(format!("{} x {}", image.width(), image.height()));
+        }
+        match mode(&content, &info) {
+            Ok(of_header) if Some(of_header) == Mode::of(&image) => {}
+            told => return Some(format!("its header tells {told:?}")),
         }
         let (mode, samples) = samples(&image);
         if mode != self.mode {

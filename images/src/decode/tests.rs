@@ -51,6 +51,15 @@ fn a_panic_in_a_decoder_is_counted_and_an_error_of_the_file() {
 }
 
 #[test]
+fn the_mode_is_told_by_the_header_of_a_jpeg() {
+    for image in [DynamicImage::new_luma8(9, 9), DynamicImage::new_rgb8(9, 9)] {
+        let content = encoded(&image, ImageFormat::Jpeg);
+        let info = probe(&content, &Limits::default()).unwrap();
+        assert_eq!(mode(&content, &info).ok(), Mode::of(&image));
+    }
+}
+
+#[test]
 fn the_first_reason_is_told() {
     let limits = Limits::default();
     let whole = encoded(&picture(), ImageFormat::Png);

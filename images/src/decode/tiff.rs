@@ -13,10 +13,28 @@ use tiff::{ColorType, TiffError};
 
 use super::budget::{Deadline, TimedReader, check_memory};
 use super::{UNPACKING_BYTES, damaged};
+use crate::convert::Mode;
 use crate::error::ImageError;
 use crate::probe::{Format, ImageInfo, Limits};
 use page::{Depth, Page, Unit};
 use samples::{Converter, Sample};
+
+/// The mode of the first page, decoded.
+pub(super) fn mode(content: &[u8], info: &ImageInfo) -> Result<Mode, ImageError> {
+    let page = Page::read(content, info)?;
+    Ok(match (page.depth, page.channels()) {
+        (Depth::Bits(_), 1) => Mode::L,
+        (Depth::Bits(_), 2) => Mode::La,
+        (Depth::Bits(_), 3) => Mode::Rgb,
+        (Depth::Bits(_), _) => Mode::Rgba,
+        (Depth::Int16 | Depth::Int32, 1) => Mode::L16,
+        (Depth::Int16 | Depth::Int32, 2) => Mode::La16,
+        (Depth::Int16 | Depth::Int32, 3) => Mode::Rgb16,
+        (Depth::Int16 | Depth::Int32, _) => Mode::Rgba16,
+        (Depth::Float(_), 1 | 3) => Mode::Rgb32F,
+        (Depth::Float(_), _) => Mode::Rgba32F,
+    })
+}
 
 /// Decodes the first page. Up to 8 bits become 8, integers of 32 bits become 16 by rounding
 /// `v / 65537`, and floating point of any width becomes 32 bits.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::Result;
 use image::DynamicImage;
+use shoal_images::decode::mode;
 use shoal_images::exif::exif;
 use shoal_images::probe::ImageInfo;
 
@@ -99,15 +100,15 @@ pub(super) static MODE: Function = Function {
     name: "image_mode",
     takes: Takes::Either,
     parameters: &[],
-    decodes: true,
+    decodes: false,
     plan: |_| Ok(Box::new(Mode)),
     documentation: || {
         document(
             "image_mode(picture)",
             "Mode of the pixels of a picture: `L` gray, `LA` gray with alpha, `RGB`, `RGBA`; with \
              16 bits a channel `L16`, `LA16`, `RGB16`, `RGBA16`; in floating point `RGB32F`, \
-             `RGBA32F`. Of a file it is the mode that `image_decode` gives: a palette, CMYK and \
-             YCbCr become RGB.\n\nReturns STRING.",
+             `RGBA32F`. Of a file it is the mode that `image_decode` gives, from its header: a \
+             palette, CMYK and YCbCr become RGB.\n\nReturns STRING.",
             &[PICTURE],
             "image_mode(content) AS mode",
             &["image_convert"],
@@ -263,8 +264,14 @@ impl Operation for Mode {
     }
 
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
-        let frame = input.frame(Need::Full)?;
-        Ok(Some(Value::Text(mode_of(&frame.image)?.to_owned())))
+        let mode = match input.encoded() {
+            Some(file) => {
+                let info = file.header()?;
+                mode(&file.content, &info)?.name()
+            }
+            None => mode_of(input.pixels(Need::Full)?.as_ref())?,
+        };
+        Ok(Some(Value::Text(mode.to_owned())))
     }
 }
 

@@ -5,26 +5,18 @@ use std::borrow::Cow;
 use datafusion::arrow::array::{Array, AsArray, StructArray};
 use datafusion::arrow::datatypes::Int32Type;
 use datafusion::common::{Result, internal_err};
-use image::{ColorType, DynamicImage, ImageBuffer};
+use image::{DynamicImage, ImageBuffer};
+use shoal_images::convert::Mode;
 
 use super::extent::Extent;
 use crate::functions::content;
 
 /// The mode of an IMAGE that holds `image`.
 pub(super) fn mode_of(image: &DynamicImage) -> Result<&'static str> {
-    Ok(match image.color() {
-        ColorType::L8 => "L",
-        ColorType::La8 => "LA",
-        ColorType::Rgb8 => "RGB",
-        ColorType::Rgba8 => "RGBA",
-        ColorType::L16 => "L16",
-        ColorType::La16 => "LA16",
-        ColorType::Rgb16 => "RGB16",
-        ColorType::Rgba16 => "RGBA16",
-        ColorType::Rgb32F => "RGB32F",
-        ColorType::Rgba32F => "RGBA32F",
-        other => return internal_err!("pixels of type {other:?}"),
-    })
+    match Mode::of(image) {
+        Some(mode) => Ok(mode.name()),
+        None => internal_err!("pixels of type {:?}", image.color()),
+    }
 }
 
 /// The samples of `image` as an IMAGE keeps them: little-endian, row by row, channels interleaved.
