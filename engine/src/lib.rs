@@ -16,6 +16,7 @@ mod assign;
 mod attached;
 mod batches;
 mod cluster;
+mod column_types;
 mod command;
 mod config;
 mod create;

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use shoal_catalog::{Listing, TableEntry, TableKind};
 use shoal_lake::Snapshot;
 
+use crate::column_types;
 use crate::config::statement_config;
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
@@ -34,7 +35,8 @@ pub(crate) const VIEW_CATALOG: &str = "view.catalog";
 /// See [`VIEW_CATALOG`].
 pub(crate) const VIEW_SCHEMA: &str = "view.schema";
 
-const INFORMATION_SCHEMA: &str = "information_schema";
+/// The schema that tells of all others.
+pub(crate) const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The full name of a table or view, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -206,7 +208,8 @@ impl Scope {
             match_columns(&mut **inner, &schemas);
         }
         let plan = state.statement_to_plan(statement).await?;
-        Ok((state, search::typed_vectors(plan)?))
+        let plan = column_types::in_sql(search::typed_vectors(plan)?, self)?;
+        Ok((state, plan))
     }
 
     /// The tables and views among `references`, which may also be functions or tables of the

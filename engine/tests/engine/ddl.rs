@@ -79,7 +79,7 @@ async fn names_are_listed() {
              WHERE table_schema = 'shop' AND table_name = 'items'"
         )
         .await,
-        ["a|Int32"]
+        ["a|INT"]
     );
     let error = lake.error("SHOW TABLES IN shpo").await;
     assert!(error.contains("did you mean shop?"), "{error}");

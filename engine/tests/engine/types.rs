@@ -303,3 +303,31 @@ async fn the_shape_of_a_tensor_goes_through_plans() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_information_schema_has_the_names_that_statements_have() {
+    let lake = Lake::new().await;
+    lake.ok(
+        "CREATE TABLE kinds (a STRING, b IMAGE, c VECTOR(3), d TENSOR(2, 3), e ARRAY<STRUCT<x: INT>>, f DECIMAL(9, 2)); \
+         CREATE VIEW v AS SELECT c, d FROM kinds",
+    )
+    .await;
+    for table in ["kinds", "v"] {
+        let described = lake.rows(&format!("DESCRIBE {table}")).await;
+        let described: Vec<&str> = described
+            .iter()
+            .map(|row| row.trim_end_matches('|'))
+            .collect();
+        let sql = format!(
+            "SELECT column_name, data_type FROM information_schema.columns \
+             WHERE table_name = '{table}' ORDER BY ordinal_position"
+        );
+        assert_eq!(lake.rows(&sql).await, described);
+    }
+    lake.ok(
+        "CREATE VIEW vectors AS SELECT column_name FROM information_schema.columns c \
+         WHERE c.data_type LIKE 'VECTOR%' AND table_name = 'kinds'",
+    )
+    .await;
+    assert_eq!(lake.rows("SELECT * FROM vectors").await, ["c"]);
+}
