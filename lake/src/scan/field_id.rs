@@ -41,7 +41,7 @@ use datafusion_datasource::{
 use object_store::ObjectStore;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
-use super::{fixed_length::FixedLength, relabel::Relabel};
+use super::converted::{Conversion, Converted};
 
 /// A Parquet source that matches columns by the field ids in the files, and makes vectors of lists.
 ///
@@ -266,13 +266,17 @@ impl PhysicalExprAdapter for FieldIdAdapter {
                 if in_file.data_type() == as_table.data_type() {
                     return Ok(Transformed::yes(found));
                 }
-                if as_vectors(as_table.data_type(), in_file.data_type()) {
-                    let column = Arc::new(as_table.clone());
-                    let vectors = FixedLength::new(found, column, self.file.clone());
-                    return Ok(Transformed::yes(Arc::new(vectors)));
-                }
-                let relabel = Relabel::new(found, Arc::new(as_table.clone()));
-                Ok(Transformed::yes(Arc::new(relabel)))
+                let conversion = match as_vectors(as_table.data_type(), in_file.data_type()) {
+                    true => Conversion::FixedLength {
+                        file: self.file.clone(),
+                    },
+                    false => Conversion::Relabel,
+                };
+                Ok(Transformed::yes(Arc::new(Converted {
+                    column: found,
+                    field: Arc::new(as_table.clone()),
+                    conversion,
+                })))
             })
             .data()
     }

@@ -1,6 +1,7 @@
 //! The one scan: a table of any format as Parquet files in a `FileScanConfig`, the only kind of leaf
 //! that Ballista slices into tasks without reading rows twice.
 
+mod converted;
 mod field_id;
 mod fixed_length;
 mod footers;
