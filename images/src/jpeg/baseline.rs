@@ -1,27 +1,25 @@
 //! Scans of a sequential JPEG: a block's coefficients come all at once and are used up at once.
 
 use super::bits::{BitReader, EntropyCoded};
-use super::block::{AnyWeights, Plane};
+use super::block::AnyWeights;
+use super::canvas::Canvas;
 use super::frame::{Frame, Scan};
 use super::huffman::{HuffmanTable, SkipTable};
 use super::scan::{Visitor, walk};
 use super::segments::Tables;
 
-/// Reads the components of `scan` into their planes; `None` if the scan is broken, or repeats what an
-/// earlier one held.
+/// Reads the components of `scan` into their planes, and paints as it goes if all are in this scan;
+/// `None` if the scan is broken.
 pub(super) fn read_scan(
     frame: &Frame,
     scan: &Scan,
     tables: &Tables,
     data: &EntropyCoded,
-    planes: &mut [Option<Plane>],
+    canvas: &mut Canvas,
 ) -> Option<()> {
     let mut parts = Vec::new();
     for part in &scan.components {
         let component = &frame.components[part.index];
-        if planes[part.index].is_some() {
-            return None;
-        }
         let quantization = tables.quantization.get(component.quantization)?.as_ref()?;
         let others = tables.others.get(part.other_table)?.as_ref()?;
         let weights = AnyWeights::new(component, quantization);
@@ -33,18 +31,22 @@ pub(super) fn read_scan(
             },
             weights,
             constant: 0,
-            plane: Plane::new(component, frame.mcus_across, frame.mcus_down),
+            component: part.index,
         });
     }
-    let mut parts = Parts(parts);
-    walk(frame, scan, data, tables.restart_interval, &mut parts)?;
-    for (part, read) in scan.components.iter().zip(parts.0) {
-        planes[part.index] = Some(read.plane);
-    }
-    Some(())
+    let mut parts = Parts {
+        parts,
+        frame,
+        canvas,
+    };
+    walk(frame, scan, data, tables.restart_interval, &mut parts)
 }
 
-struct Parts<'a>(Vec<Part<'a>>);
+struct Parts<'a> {
+    parts: Vec<Part<'a>>,
+    frame: &'a Frame,
+    canvas: &'a mut Canvas,
+}
 
 /// One component of the scan.
 struct Part<'a> {
@@ -53,7 +55,8 @@ struct Part<'a> {
     weights: AnyWeights,
     /// The constant coefficient of the block before.
     constant: i32,
-    plane: Plane,
+    /// Place in [`Frame::components`].
+    component: usize,
 }
 
 /// What is done with all coefficients but the constant.
@@ -64,7 +67,7 @@ enum Others<'a> {
 
 impl Visitor for Parts<'_> {
     fn restart(&mut self) {
-        self.0.iter_mut().for_each(|part| part.constant = 0);
+        self.parts.iter_mut().for_each(|part| part.constant = 0);
     }
 
     #[inline]
@@ -74,20 +77,26 @@ impl Visitor for Parts<'_> {
         part: usize,
         position: (usize, usize),
     ) -> Option<()> {
-        let part = &mut self.0[part];
+        let part = &mut self.parts[part];
+        let plane = &mut self.canvas.planes[part.component];
         bits.refill();
         let (_, difference) = bits.value(part.constants)?;
         part.constant = part.constant.wrapping_add(difference);
         match &part.others {
             Others::Skip(table) => {
-                part.weights
-                    .put_constant(&mut part.plane, position, part.constant);
+                part.weights.put_constant(plane, position, part.constant);
                 table.skip_block(bits)
             }
             Others::Read(table) => {
                 part.weights
-                    .read_into(&mut part.plane, position, bits, part.constant, table)
+                    .read_into(plane, position, bits, part.constant, table)
             }
+        }
+    }
+
+    fn end_row(&mut self, mcus_down: usize) {
+        if self.parts.len() == self.frame.components.len() {
+            self.canvas.paint(self.frame, mcus_down);
         }
     }
 }

@@ -24,6 +24,8 @@ impl EntropyCoded {
     /// are not in order.
     pub(super) fn read(&mut self, content: &[u8]) -> Option<usize> {
         self.bytes.clear();
+        // At once: growing with the data would take fresh memory again and again.
+        self.bytes.reserve(content.len() + PADDING);
         self.intervals.clear();
         let mut start = 0;
         let mut position = 0;
@@ -157,6 +159,17 @@ impl BitReader<'_> {
         let bits = first_bits(self.buffer, count) as u32;
         self.consume(count);
         bits
+    }
+
+    /// All ones if the next bit is one, or else zero.
+    #[inline(always)]
+    pub(super) fn take_mask(&mut self) -> i16 {
+        if self.valid == 0 {
+            self.refill();
+        }
+        let mask = (self.buffer as i64 >> 63) as i16;
+        self.consume(1);
+        mask
     }
 
     /// True while no bit was read that the interval does not have.

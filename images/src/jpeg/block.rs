@@ -6,15 +6,27 @@
 use std::f64::consts::PI;
 
 use super::bits::BitReader;
-use super::frame::Component;
+use super::frame::{Component, Frame};
 use super::huffman::{HuffmanTable, Step};
+use super::transform::Transform;
 
 /// Place in zigzag order to place in row order.
-const ZIGZAG: [usize; 64] = [
+pub(super) const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
     13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
     52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
+
+/// Place in row order to place in zigzag order.
+const PLACES: [u8; 64] = {
+    let mut places = [0; 64];
+    let mut place = 0;
+    while place < 64 {
+        places[ZIGZAG[place as usize] as usize] = place;
+        place += 1;
+    }
+    places
+};
 
 /// What a coefficient of one adds to each of the samples, by its place in zigzag order.
 pub(super) struct Weights<const L: usize>(Box<[[f32; L]; 64]>);
@@ -26,7 +38,7 @@ impl<const L: usize> Weights<L> {
         let down = cosines(component.samples_down);
         let mut weights = Box::new([[0.0; L]; 64]);
         for ((weight, place), step) in weights.iter_mut().zip(ZIGZAG).zip(quantization) {
-            let (row, column) = (place / 8, place % 8);
+            let (row, column) = (usize::from(place / 8), usize::from(place % 8));
             let shares = down[row]
                 .iter()
                 .flat_map(|y| across[column].iter().map(move |x| x * y));
@@ -55,28 +67,15 @@ impl<const L: usize> Weights<L> {
         constant: i32,
         others: &HuffmanTable,
     ) -> Option<[u8; L]> {
-        // A copy, and sums by value: then the loop keeps all that it uses in registers.
-        let mut reader = *bits;
         let mut sums = Self::LEVEL;
         self.add(&mut sums, 0, constant as f32);
-        let mut place = 0;
-        // The end of a block advances beyond it and adds nothing: one condition ends the loop.
-        'block: loop {
-            reader.refill();
-            for _ in 0..2 {
-                let (step, value) = reader.value(others)?;
-                place += step.advance();
-                self.add(&mut sums, place, value as f32);
-                if place >= 63 {
-                    break 'block;
-                }
-            }
-        }
-        *bits = reader;
-        (place == 63 || place >= Step::END).then(|| to_bytes(sums))
+        read_others(bits, others, |place, value| {
+            self.add(&mut sums, place, value as f32);
+        })?;
+        Some(to_bytes(sums))
     }
 
-    /// The samples of a block of known coefficients, in zigzag order.
+    /// The samples of a block of known coefficients, in row order.
     #[inline]
     fn of(&self, coefficients: &[i16; 64]) -> [u8; L] {
         const GROUP: usize = 8;
@@ -86,12 +85,40 @@ impl<const L: usize> Weights<L> {
             if *group == [0; GROUP] {
                 continue;
             }
-            for (place, value) in (first..).zip(group) {
-                self.add(&mut sums, place, f32::from(*value));
+            for (place, value) in PLACES[first..].iter().zip(group) {
+                self.add(&mut sums, usize::from(*place), f32::from(*value));
             }
         }
         to_bytes(sums)
     }
+}
+
+/// Reads all coefficients of a block but the constant and calls `add` with the place of each, in zigzag
+/// order, and its value; `None` if the block is not sound. The code that ends a block is a value of zero
+/// at a place beyond it.
+#[inline(always)]
+pub(super) fn read_others(
+    bits: &mut BitReader<'_>,
+    others: &HuffmanTable,
+    mut add: impl FnMut(usize, i32),
+) -> Option<()> {
+    // A copy: then the loop keeps all that it uses in registers.
+    let mut reader = *bits;
+    let mut place = 0;
+    // The end of a block advances beyond it: one condition ends the loop.
+    'block: loop {
+        reader.refill();
+        for _ in 0..2 {
+            let (step, value) = reader.value(others)?;
+            place += step.advance();
+            add(place, value);
+            if place >= 63 {
+                break 'block;
+            }
+        }
+    }
+    *bits = reader;
+    (place == 63 || place >= Step::END).then_some(())
 }
 
 /// By frequency, the averages of the normalized cosine over `samples` equal parts of a block.
@@ -118,10 +145,13 @@ fn to_bytes<const L: usize>(sums: [f32; L]) -> [u8; L] {
     sums.map(to_byte)
 }
 
+/// Rows of samples that are still needed when the MCUs behind them come.
+const KEPT_ROWS: usize = 2;
+
 /// Clamps and rounds without a conversion instruction, which would keep the compiler from doing
 /// several at once.
 #[inline(always)]
-pub(super) fn to_byte(value: f32) -> u8 {
+fn to_byte(value: f32) -> u8 {
     /// From here on a float has no places behind the point: adding it rounds, and what was added is
     /// then the lowest bits.
     const NO_FRACTION: f32 = 8_388_608.0;
@@ -138,7 +168,7 @@ pub(super) enum AnyWeights {
     Eight(Weights<8>),
     Sixteen(Weights<16>),
     ThirtyTwo(Weights<32>),
-    All(Weights<64>),
+    All(Transform),
 }
 
 impl AnyWeights {
@@ -150,7 +180,7 @@ impl AnyWeights {
             8 => Self::Eight(Weights::new(component, quantization)),
             16 => Self::Sixteen(Weights::new(component, quantization)),
             32 => Self::ThirtyTwo(Weights::new(component, quantization)),
-            _ => Self::All(Weights::new(component, quantization)),
+            _ => Self::All(Transform::new(quantization)),
         }
     }
 
@@ -171,7 +201,7 @@ impl AnyWeights {
             Self::Eight(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
             Self::Sixteen(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
             Self::ThirtyTwo(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
-            Self::All(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
+            Self::All(transform) => plane.put(x, y, &transform.read(bits, constant, others)?),
         }
         Some(())
     }
@@ -190,7 +220,7 @@ impl AnyWeights {
             Self::Eight(weights) => plane.put(x, y, &weights.of(coefficients)),
             Self::Sixteen(weights) => plane.put(x, y, &weights.of(coefficients)),
             Self::ThirtyTwo(weights) => plane.put(x, y, &weights.of(coefficients)),
-            Self::All(weights) => plane.put(x, y, &weights.of(coefficients)),
+            Self::All(transform) => plane.put(x, y, &transform.samples(coefficients)),
         }
     }
 
@@ -205,30 +235,49 @@ impl AnyWeights {
     }
 }
 
-/// The samples of one component, padded to whole MCUs.
+/// Some rows of the samples of one component, padded to whole MCUs.
 pub(super) struct Plane {
-    pub(super) width: usize,
-    pub(super) samples: Vec<u8>,
+    width: usize,
+    samples: Vec<u8>,
+    /// Which row the samples begin with.
+    first_row: usize,
     block_across: usize,
     block_down: usize,
 }
 
 impl Plane {
-    pub(super) fn new(component: &Component, mcus_across: usize, mcus_down: usize) -> Self {
-        let width = mcus_across * component.across * component.samples_across;
-        let height = mcus_down * component.down * component.samples_down;
+    /// For `mcus` rows of MCUs at a time, and a few rows from before them.
+    pub(super) fn new(component: &Component, frame: &Frame, mcus: usize) -> Self {
+        let width = frame.mcus_across * component.across * component.samples_across;
+        let height = mcus * component.down * component.samples_down + KEPT_ROWS;
         Self {
             width,
             samples: vec![0; width * height],
+            first_row: 0,
             block_across: component.samples_across,
             block_down: component.samples_down,
         }
     }
 
+    /// Row `y` of the samples.
+    #[inline(always)]
+    pub(super) fn row(&self, y: usize) -> &[u8] {
+        let first = (y - self.first_row) * self.width;
+        &self.samples[first..first + self.width]
+    }
+
+    /// Makes room for the rows from `end` on: of those before, only the ones from `first` on, at
+    /// most [`KEPT_ROWS`], are still there.
+    pub(super) fn forget_rows_before(&mut self, first: usize, end: usize) {
+        let kept = (first - self.first_row) * self.width..(end - self.first_row) * self.width;
+        self.samples.copy_within(kept, 0);
+        self.first_row = first;
+    }
+
     /// Writes the samples of block `x`, `y`, row by row.
     #[inline(always)]
     fn put<const L: usize>(&mut self, x: usize, y: usize, samples: &[u8; L]) {
-        let first = y * self.block_down * self.width + x * self.block_across;
+        let first = (y * self.block_down - self.first_row) * self.width + x * self.block_across;
         // Constant lengths, so that no row is a call of memcpy.
         match self.block_across {
             1 => self.put_rows::<1>(first, samples),

@@ -19,6 +19,9 @@ pub(super) struct Component {
     /// Output pixels per sample; above 1 only where even whole blocks have too few samples.
     pub(super) repeat_across: usize,
     pub(super) repeat_down: usize,
+    /// The component's size in samples if pixels between these are interpolated, not repeated: at full
+    /// size, where libjpeg does it too.
+    pub(super) interpolated: Option<(usize, usize)>,
 }
 
 /// The frame header, and the output's geometry.
@@ -28,7 +31,7 @@ pub(super) struct Frame {
     pub(super) components: Vec<Component>,
     pub(super) mcus_across: usize,
     pub(super) mcus_down: usize,
-    /// Size of the reduced picture.
+    /// Size of the picture as it comes out.
     pub(super) width: usize,
     pub(super) height: usize,
 }
@@ -62,19 +65,26 @@ impl Frame {
         for (entry, &(across, down)) in list.chunks_exact(3).zip(&sampling) {
             let (samples_across, repeat_across) = samples(across, most_across, reduction)?;
             let (samples_down, repeat_down) = samples(down, most_down, reduction)?;
+            let own_width = (usize::from(width) * across).div_ceil(most_across);
+            let own_height = (usize::from(height) * down).div_ceil(most_down);
+            let is_interpolated = reduction == Reduction::Whole
+                && match (repeat_across, repeat_down) {
+                    (1, 2) => true,
+                    (2, 1 | 2) => own_width > 2,
+                    _ => false,
+                };
             components.push(Component {
                 id: entry[0],
                 across,
                 down,
                 quantization: usize::from(entry[2]),
-                blocks_across: (usize::from(width) * across)
-                    .div_ceil(most_across)
-                    .div_ceil(8),
-                blocks_down: (usize::from(height) * down).div_ceil(most_down).div_ceil(8),
+                blocks_across: own_width.div_ceil(8),
+                blocks_down: own_height.div_ceil(8),
                 samples_across,
                 samples_down,
                 repeat_across,
                 repeat_down,
+                interpolated: is_interpolated.then_some((own_width, own_height)),
             });
         }
         Some(Self {

@@ -25,19 +25,22 @@
 mod baseline;
 mod bits;
 mod block;
+mod canvas;
 mod color;
 mod frame;
-mod full;
 mod huffman;
 mod outline;
 mod progressive;
 mod scan;
 mod segments;
+mod transform;
+mod unusual;
+mod upsample;
 
-use image::{DynamicImage, GrayImage, RgbImage};
+use image::DynamicImage;
 
 use bits::{EntropyCoded, scan_bytes};
-use block::Plane;
+use canvas::Canvas;
 use frame::{Frame, Scan};
 use outline::{MAX_SCANS, outline};
 use progressive::Coefficients;
@@ -60,27 +63,29 @@ pub(crate) fn decode(
     let reduction = Reduction::ALL
         .into_iter()
         .find(|reduction| reduction.of(shorter) >= side);
-    match reduction.and_then(|reduction| decode_reduced(content, reduction)) {
+    match decode_usual(content, reduction.unwrap_or(Reduction::Whole)) {
         Some(image) => Ok(image),
-        None => full::decode(content, &outline),
+        None => unusual::decode(content, &outline),
     }
 }
 
 /// By how much each side shrinks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reduction {
+    Whole,
     Half,
     Quarter,
     Eighth,
 }
 
 impl Reduction {
-    /// From the smallest picture to the largest.
+    /// What is not whole, from the smallest picture to the largest.
     const ALL: [Self; 3] = [Self::Eighth, Self::Quarter, Self::Half];
 
     /// Pixels of the full picture, per side, that become one.
     fn factor(self) -> u32 {
         match self {
+            Self::Whole => 1,
             Self::Half => 2,
             Self::Quarter => 4,
             Self::Eighth => 8,
@@ -93,8 +98,8 @@ impl Reduction {
     }
 }
 
-/// Decodes `content` reduced, as 8-bit gray or RGB; `None` when this decoder does not apply.
-fn decode_reduced(content: &[u8], reduction: Reduction) -> Option<DynamicImage> {
+/// Decodes `content` as 8-bit gray or RGB; `None` when this decoder does not apply.
+fn decode_usual(content: &[u8], reduction: Reduction) -> Option<DynamicImage> {
     let mut segments = Segments::new(content);
     let mut tables = Tables::default();
     let mut data = EntropyCoded::default();
@@ -122,7 +127,7 @@ fn decode_reduced(content: &[u8], reduction: Reduction) -> Option<DynamicImage> 
                 scans += 1;
                 let picture = picture.as_mut().filter(|_| scans <= MAX_SCANS)?;
                 let scan = Scan::read(segment.body, &picture.frame)?;
-                let bytes = picture.read_scan(&scan, &tables, segments.rest(), &mut data)?;
+                let bytes = picture.read_scan(&scan, &tables, &colors, segments.rest(), &mut data)?;
                 segments.skip(bytes);
             }
             END_OF_IMAGE => break,
@@ -139,8 +144,10 @@ fn decode_reduced(content: &[u8], reduction: Reduction) -> Option<DynamicImage> 
 /// The picture as far as it is read.
 struct Picture {
     frame: Frame,
-    /// Of a sequential picture, by component.
-    planes: [Option<Plane>; 3],
+    /// Of a sequential picture, once there is a scan.
+    canvas: Option<Canvas>,
+    /// Of a sequential picture, by component: whether its scan was there.
+    known: [bool; 3],
     /// Of a progressive picture, by component.
     coefficients: [Option<Coefficients>; 3],
 }
@@ -149,7 +156,8 @@ impl Picture {
     fn new(frame: Frame) -> Self {
         Self {
             frame,
-            planes: [const { None }; 3],
+            canvas: None,
+            known: [false; 3],
             coefficients: [const { None }; 3],
         }
     }
@@ -159,40 +167,63 @@ impl Picture {
         &mut self,
         scan: &Scan,
         tables: &Tables,
+        colors: &ColorHints,
         content: &[u8],
         data: &mut EntropyCoded,
     ) -> Option<usize> {
         let frame = &self.frame;
-        if !frame.progressive {
+        if frame.progressive {
+            if progressive::is_skippable(frame, scan, &mut self.coefficients) {
+                return scan_bytes(content);
+            }
             let bytes = data.read(content)?;
-            baseline::read_scan(frame, scan, tables, data, &mut self.planes)?;
+            progressive::read_scan(frame, scan, tables, data, &mut self.coefficients)?;
             return Some(bytes);
         }
-        if progressive::is_skippable(frame, scan, &mut self.coefficients) {
-            return scan_bytes(content);
+        for part in &scan.components {
+            // A scan must not repeat what an earlier one held.
+            if std::mem::replace(&mut self.known[part.index], true) {
+                return None;
+            }
         }
+        // Only if all components come together can they be painted as they come.
+        let mcus = match scan.components.len() == frame.components.len() {
+            true => 1,
+            false => frame.mcus_down,
+        };
+        let is_rgb = colors.is_rgb(frame);
+        let canvas = self
+            .canvas
+            .get_or_insert_with(|| Canvas::new(frame, mcus, is_rgb));
         let bytes = data.read(content)?;
-        progressive::read_scan(frame, scan, tables, data, &mut self.coefficients)?;
+        baseline::read_scan(frame, scan, tables, data, canvas)?;
         Some(bytes)
     }
 
-    fn into_image(mut self, colors: &ColorHints) -> Option<DynamicImage> {
+    fn into_image(self, colors: &ColorHints) -> Option<DynamicImage> {
         let frame = &self.frame;
-        if frame.progressive {
-            let parts = frame.components.iter().zip(self.coefficients);
-            for ((component, coefficients), plane) in parts.zip(&mut self.planes) {
-                *plane = Some(coefficients?.into_plane(component, frame)?);
+        if !frame.progressive {
+            let mut canvas = self.canvas?;
+            if self.known[..frame.components.len()].contains(&false) {
+                return None;
             }
+            canvas.paint(frame, frame.mcus_down);
+            return canvas.into_image();
         }
-        let (width, height) = (frame.width as u32, frame.height as u32);
-        let [first, second, third] = self.planes;
-        if frame.components.len() == 1 {
-            let pixels = color::gray_pixels(frame, &first?);
-            return GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8);
+        let coefficients = self.coefficients.iter().flatten();
+        if coefficients.clone().filter(|all| all.is_complete()).count() < frame.components.len() {
+            return None;
         }
-        let planes = [first?, second?, third?];
-        let pixels = color::rgb_pixels(frame, &planes, colors.is_rgb(frame));
-        RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
+        let mut canvas = Canvas::new(frame, 1, colors.is_rgb(frame));
+        for mcu_y in 0..frame.mcus_down {
+            let parts = frame.components.iter().zip(coefficients.clone());
+            for ((component, coefficients), plane) in parts.zip(&mut canvas.planes) {
+                let rows = mcu_y * component.down..(mcu_y + 1) * component.down;
+                coefficients.put_rows(plane, rows);
+            }
+            canvas.paint(frame, mcu_y + 1);
+        }
+        canvas.into_image()
     }
 }
 

@@ -1,8 +1,10 @@
 //! Scans of a progressive JPEG: coefficients come in parts and are kept until all are there
 //! (ITU-T T.81, annex G).
 
+use std::ops::Range;
+
 use super::bits::{BitReader, EntropyCoded};
-use super::block::{AnyWeights, Plane};
+use super::block::{AnyWeights, Plane, ZIGZAG};
 use super::frame::{Component, Frame, Scan};
 use super::huffman::HuffmanTable;
 use super::scan::{Visitor, walk};
@@ -20,8 +22,16 @@ pub(super) struct Coefficients {
 enum Values {
     /// One sample per block is made of the constant alone.
     Constants(Vec<i16>),
-    /// In zigzag order.
-    All(Vec<[i16; 64]>),
+    All(Blocks),
+}
+
+/// All coefficients of all blocks.
+struct Blocks {
+    /// In row order.
+    coefficients: Vec<[i16; 64]>,
+    /// For each block, which of the coefficients but the constant are not zero: a bit for each place in
+    /// zigzag order, the lowest for place 0.
+    not_zero: Vec<u64>,
 }
 
 impl Coefficients {
@@ -33,7 +43,10 @@ impl Coefficients {
         Some(Self {
             values: match weights {
                 AnyWeights::One(_) => Values::Constants(vec![0; blocks]),
-                _ => Values::All(vec![[0; 64]; blocks]),
+                _ => Values::All(Blocks {
+                    coefficients: vec![[0; 64]; blocks],
+                    not_zero: vec![0; blocks],
+                }),
             },
             weights,
             blocks_across,
@@ -41,27 +54,29 @@ impl Coefficients {
         })
     }
 
-    /// The component's samples; `None` if a scan is missing.
-    pub(super) fn into_plane(self, component: &Component, frame: &Frame) -> Option<Plane> {
-        if self.missing_bits.iter().any(|missing| *missing != Some(0)) {
-            return None;
-        }
-        let mut plane = Plane::new(component, frame.mcus_across, frame.mcus_down);
-        let at = |block: usize| (block % self.blocks_across, block / self.blocks_across);
-        match &self.values {
-            Values::Constants(values) => {
-                for (block, value) in values.iter().enumerate() {
-                    let value = i32::from(*value);
-                    self.weights.put_constant(&mut plane, at(block), value);
+    /// Whether all scans were there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.missing_bits.iter().all(|missing| *missing == Some(0))
+    }
+
+    /// Puts the samples of some rows of blocks into `plane`.
+    pub(super) fn put_rows(&self, plane: &mut Plane, rows: Range<usize>) {
+        for y in rows {
+            let blocks = y * self.blocks_across..(y + 1) * self.blocks_across;
+            match &self.values {
+                Values::Constants(values) => {
+                    for (x, value) in values[blocks].iter().enumerate() {
+                        let value = i32::from(*value);
+                        self.weights.put_constant(plane, (x, y), value);
+                    }
+                }
+                Values::All(values) => {
+                    for (x, values) in values.coefficients[blocks].iter().enumerate() {
+                        self.weights.put_into(plane, (x, y), values);
+                    }
                 }
             }
-            Values::All(values) => {
-                for (block, values) in values.iter().enumerate() {
-                    self.weights.put_into(&mut plane, at(block), values);
-                }
-            }
         }
-        Some(plane)
     }
 
     /// Notes what `scan` brings; `None` if that does not follow on what came before.
@@ -119,21 +134,17 @@ pub(super) fn read_scan(
     let Values::All(blocks) = &mut known.values else {
         return None;
     };
-    let band = Band {
+    let mut band = Band {
         first: scan.first,
         last: scan.last,
+        refines: scan.refines,
         unit: 1_i16 << scan.shift,
         blocks_across: known.blocks_across,
         blocks,
         table: tables.others.get(part.other_table)?.as_ref()?,
         empty_blocks: 0,
     };
-    let interval = tables.restart_interval;
-    if scan.refines {
-        walk(frame, scan, data, interval, &mut RefineBand(band))
-    } else {
-        walk(frame, scan, data, interval, &mut FirstBand(band))
-    }
+    walk(frame, scan, data, tables.restart_interval, &mut band)
 }
 
 fn read_constants(
@@ -199,7 +210,7 @@ impl Visitor for AllConstants<'_> {
         let block = y * part.blocks_across + x;
         let value = match part.values {
             Values::Constants(values) => values.get_mut(block)?,
-            Values::All(values) => &mut values.get_mut(block)?[0],
+            Values::All(values) => &mut values.coefficients.get_mut(block)?[0],
         };
         bits.refill();
         match part.table {
@@ -218,30 +229,20 @@ impl Visitor for AllConstants<'_> {
 struct Band<'a> {
     first: usize,
     last: usize,
-    /// The value of the bit that this scan brings.
+    /// Whether it brings one more bit of coefficients that an earlier scan has begun.
+    refines: bool,
+    /// The value of the lowest bit that this scan brings.
     unit: i16,
     blocks_across: usize,
-    blocks: &'a mut [[i16; 64]],
+    blocks: &'a mut Blocks,
     table: &'a HuffmanTable,
     /// How many blocks from here on have no new coefficient.
     empty_blocks: u32,
 }
 
-impl Band<'_> {
-    /// Reads the length of the run of blocks that begins with this one.
-    #[inline]
-    fn read_empty_blocks(&mut self, bits: &mut BitReader<'_>, size: u32) {
-        bits.refill();
-        self.empty_blocks = (1 << size) + bits.take(size);
-    }
-}
-
-/// The scan that brings a band for the first time.
-struct FirstBand<'a>(Band<'a>);
-
-impl Visitor for FirstBand<'_> {
+impl Visitor for Band<'_> {
     fn restart(&mut self) {
-        self.0.empty_blocks = 0;
+        self.empty_blocks = 0;
     }
 
     #[inline]
@@ -251,97 +252,109 @@ impl Visitor for FirstBand<'_> {
         _part: usize,
         (x, y): (usize, usize),
     ) -> Option<()> {
-        let band = &mut self.0;
-        if band.empty_blocks > 0 {
-            band.empty_blocks -= 1;
+        let block = y * self.blocks_across + x;
+        if self.refines {
+            return self.refine(bits, block);
+        }
+        if self.empty_blocks > 0 {
+            self.empty_blocks -= 1;
             return Some(());
         }
+        self.begin(bits, block)
+    }
+}
+
+impl Band<'_> {
+    /// Reads the first bits of a block's coefficients.
+    #[inline]
+    fn begin(&mut self, bits: &mut BitReader<'_>, block: usize) -> Option<()> {
         let mut reader = *bits;
-        let block = band.blocks.get_mut(y * band.blocks_across + x)?;
-        let mut place = band.first - 1;
-        while place < band.last {
+        let coefficients = self.blocks.coefficients.get_mut(block)?;
+        let mut not_zero = 0;
+        let mut place = self.first - 1;
+        while place < self.last {
             reader.refill();
-            let (step, value) = reader.value(band.table)?;
+            let (step, value) = reader.value(self.table)?;
             if step.is_end() {
-                band.read_empty_blocks(&mut reader, step.run());
-                band.empty_blocks -= 1;
+                self.empty_blocks = read_run(&mut reader, step.run()) - 1;
                 break;
             }
             place += step.advance();
-            if place > band.last {
+            if place > self.last {
                 return None;
             }
-            block[place & 63] = (value as i16).wrapping_mul(band.unit);
+            coefficients[row_order(place)] = (value as i16).wrapping_mul(self.unit);
+            not_zero |= u64::from(value != 0) << place;
         }
+        *self.blocks.not_zero.get_mut(block)? |= not_zero;
         *bits = reader;
         Some(())
     }
-}
 
-/// A scan that brings one more bit of the coefficients of a band.
-struct RefineBand<'a>(Band<'a>);
-
-impl Visitor for RefineBand<'_> {
-    fn restart(&mut self) {
-        self.0.empty_blocks = 0;
-    }
-
+    /// Reads one more bit of a block's coefficients, and those whose first bit this is.
     #[inline]
-    fn block(
-        &mut self,
-        bits: &mut BitReader<'_>,
-        _part: usize,
-        (x, y): (usize, usize),
-    ) -> Option<()> {
-        let band = &mut self.0;
+    fn refine(&mut self, bits: &mut BitReader<'_>, block: usize) -> Option<()> {
         let mut reader = *bits;
-        let index = y * band.blocks_across + x;
-        let mut place = band.first;
-        while band.empty_blocks == 0 && place <= band.last {
+        let coefficients = self.blocks.coefficients.get_mut(block)?;
+        let not_zero = self.blocks.not_zero.get_mut(block)?;
+        // The places that are still to come, as bits.
+        let mut places = (u64::MAX << self.first) & (u64::MAX >> (63 - self.last));
+        while self.empty_blocks == 0 && places != 0 {
             reader.refill();
-            let (step, sign) = reader.value(band.table)?;
+            let (step, sign) = reader.value(self.table)?;
             if step.is_end() {
-                band.read_empty_blocks(&mut reader, step.run());
+                self.empty_blocks = read_run(&mut reader, step.run());
                 break;
             }
             // A new coefficient is one unit, and its only bit its sign.
             if step.size() > 1 {
                 return None;
             }
-            let block = band.blocks.get_mut(index)?;
-            let known = &mut block[place..=band.last];
-            let at = place + refine(known, step.advance() - 1, band.unit, &mut reader);
-            if at > band.last {
+            let mut zeros = places & !*not_zero;
+            for _ in 1..step.advance() {
+                zeros &= zeros.wrapping_sub(1);
+            }
+            if zeros == 0 {
                 return None;
             }
-            block[at] = (sign as i16).wrapping_mul(band.unit);
-            place = at + 1;
+            let place = zeros.trailing_zeros();
+            let behind = u64::MAX << place << 1;
+            refine(coefficients, places & *not_zero & !behind, self.unit, &mut reader);
+            coefficients[row_order(place as usize)] = (sign as i16).wrapping_mul(self.unit);
+            *not_zero |= u64::from(sign != 0) << place;
+            places &= behind;
         }
-        if band.empty_blocks > 0 {
-            band.empty_blocks -= 1;
-            let known = &mut band.blocks.get_mut(index)?[place..=band.last];
-            refine(known, usize::MAX, band.unit, &mut reader);
+        if self.empty_blocks > 0 {
+            self.empty_blocks -= 1;
+            refine(coefficients, places & *not_zero, self.unit, &mut reader);
         }
         *bits = reader;
         Some(())
     }
 }
 
-/// Reads one more bit of each coefficient that is not zero, up to the zero after `zeros` zeros;
-/// returns where that one is, or the length of `known`.
+/// Reads how many blocks from this one on have no new coefficient.
 #[inline]
-fn refine(known: &mut [i16], mut zeros: usize, unit: i16, bits: &mut BitReader<'_>) -> usize {
-    for (at, value) in known.iter_mut().enumerate() {
-        if *value == 0 {
-            if zeros == 0 {
-                return at;
-            }
-            zeros -= 1;
-            continue;
-        }
-        bits.refill();
-        let more = bits.take(1) as i16 * unit;
-        *value = value.wrapping_add(more * value.signum());
+fn read_run(bits: &mut BitReader<'_>, size: u32) -> u32 {
+    bits.refill();
+    (1 << size) + bits.take(size)
+}
+
+/// Reads one more bit of each coefficient at `places`, none of which is zero.
+#[inline(always)]
+fn refine(coefficients: &mut [i16; 64], mut places: u64, unit: i16, bits: &mut BitReader<'_>) {
+    while places != 0 {
+        let value = &mut coefficients[row_order(places.trailing_zeros() as usize)];
+        let more = bits.take_mask() & unit;
+        // Away from zero: all bits of `sign` are that of the value.
+        let sign = *value >> 15;
+        *value = value.wrapping_add((more ^ sign) - sign);
+        places &= places - 1;
     }
-    known.len()
+}
+
+/// Place in zigzag order to place in row order.
+#[inline(always)]
+fn row_order(place: usize) -> usize {
+    usize::from(ZIGZAG[place & 63] & 63)
 }

@@ -15,6 +15,9 @@ pub(super) trait Visitor {
         part: usize,
         position: (usize, usize),
     ) -> Option<()>;
+
+    /// The first `mcus_down` rows of MCUs are read.
+    fn end_row(&mut self, _mcus_down: usize) {}
 }
 
 /// Visits all blocks in the order of the scan; `None` unless the data is all there and of the
@@ -68,6 +71,7 @@ pub(super) fn walk(
         if !bits.is_sound() {
             return None;
         }
+        visitor.end_row(mcu_y + 1);
     }
     (bits.is_done() && intervals.next().is_none()).then_some(())
 }

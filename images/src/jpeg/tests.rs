@@ -27,7 +27,7 @@ fn full(content: &[u8]) -> Result<DynamicImage, ImageError> {
 /// Mean and largest difference per channel to the averages of the full picture, which continues with
 /// its last row and column, as encoders pad it.
 fn difference(content: &[u8], reduction: Reduction) -> (f64, f64) {
-    let reduced = decode_reduced(content, reduction).unwrap().into_rgb8();
+    let reduced = decode_usual(content, reduction).unwrap().into_rgb8();
     let full = full(content).unwrap().into_rgb8();
     let (width, height) = full.dimensions();
     assert_eq!(reduced.width(), reduction.of(width));
@@ -113,7 +113,7 @@ fn progressive_and_sequential_files_of_the_same_coefficients_give_the_same_pixel
         ("gray", "gray-progressive"),
     ] {
         for reduction in Reduction::ALL {
-            let pixels = |name| decode_reduced(&fixture(name), reduction).unwrap();
+            let pixels = |name| decode_usual(&fixture(name), reduction).unwrap();
             assert!(pixels(sequential) == pixels(progressive), "{sequential}");
         }
     }
@@ -133,7 +133,7 @@ fn four_inks_have_the_colors_that_pillow_shows() {
         ("ycck", [[157, 143, 130], [221, 216, 222], [8, 4, 0]]),
     ];
     for (name, colors) in expected {
-        assert!(decode_reduced(&fixture(name), Reduction::Half).is_none());
+        assert!(decode_usual(&fixture(name), Reduction::Half).is_none());
         let picture = full(&fixture(name)).unwrap().into_rgb8();
         for ((x, y), expected) in [(5, 5), (100, 80), (20, 90)].into_iter().zip(colors) {
             for (got, expected) in picture.get_pixel(x, y).0.into_iter().zip(expected) {
@@ -196,7 +196,7 @@ fn stray_bytes_where_files_have_them_do_no_harm() {
                 full(&content).unwrap() == full(&whole).unwrap(),
                 "{name} {at}"
             );
-            let reduced = |content: &[u8]| decode_reduced(content, Reduction::Quarter).unwrap();
+            let reduced = |content: &[u8]| decode_usual(content, Reduction::Quarter).unwrap();
             assert!(reduced(&content) == reduced(&whole), "{name} {at}");
         }
     }
@@ -213,7 +213,7 @@ fn thousands_of_scans_are_refused() {
         content.extend([0xFF, END_OF_IMAGE]);
         let message = full(&content).unwrap_err().to_string();
         assert!(message.contains("more than 200 scans"), "{message}");
-        assert!(decode_reduced(&content, Reduction::Eighth).is_none());
+        assert!(decode_usual(&content, Reduction::Eighth).is_none());
     }
 }
 
@@ -275,7 +275,7 @@ fn damaged_bytes_never_panic() {
             // The sides stay: a huge picture would only take time.
             damaged[frame + 5..frame + 9].copy_from_slice(&[0, 101, 0, 133]);
             for reduction in Reduction::ALL {
-                let _ = decode_reduced(&damaged, reduction);
+                let _ = decode_usual(&damaged, reduction);
             }
         }
     }

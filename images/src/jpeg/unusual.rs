@@ -1,4 +1,4 @@
-//! JPEG at full size, by `zune-jpeg`.
+//! JPEG of the unusual kinds, at full size, by `zune-jpeg`: four components, odd sampling, stray data.
 //!
 //! A picture whose data ends early is an error here. The decoder alone would not tell: behind a
 //! marker it goes on with zeros, and the rest of the picture comes out gray. Not noticed are a cut within
@@ -12,7 +12,6 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
 use super::outline::{MAX_SCANS, Outline, damaged};
-use super::{Reduction, decode_reduced};
 use crate::error::ImageError;
 use crate::probe::Format;
 
@@ -23,33 +22,27 @@ use crate::probe::Format;
 pub(super) fn decode(content: &[u8], outline: &Outline) -> Result<DynamicImage, ImageError> {
     // Without the end marker, a decoder that wants more data than there is says so.
     if let Some(end) = outline.only_scan_end
-        && let Ok(image) = decode_by_zune(&content[..end], outline, true)
+        && let Ok(image) = decode_by_zune(&content[..end], outline)
     {
         return Ok(image);
     }
-    // It also says so where it merely looks ahead, as in small pictures, it dislikes stray bytes between
-    // segments, and with several scans it needs the marker. Then our own decoder, which reads all
-    // data at a quarter, tells what is sound; it has no opinion of four components.
-    let is_strict = outline.components > 3;
-    if !is_strict && decode_reduced(content, Reduction::Quarter).is_none() {
+    // With several scans it needs the marker, and then cannot tell: of three components, what our own
+    // decoder did not find sound is not. It has no opinion of four.
+    if outline.components <= 3 {
         return Err(damaged(
             "its data is damaged or ends before the picture does",
         ));
     }
-    decode_by_zune(content, outline, is_strict).map_err(refusal)
+    decode_by_zune(content, outline).map_err(refusal)
 }
 
-fn decode_by_zune(
-    content: &[u8],
-    outline: &Outline,
-    is_strict: bool,
-) -> Result<DynamicImage, DecodeErrors> {
+fn decode_by_zune(content: &[u8], outline: &Outline) -> Result<DynamicImage, DecodeErrors> {
     let color = match outline.components {
         1 => ColorSpace::Luma,
         _ => ColorSpace::RGB,
     };
     let options = DecoderOptions::default()
-        .set_strict_mode(is_strict)
+        .set_strict_mode(true)
         .set_max_width(outline.width)
         .set_max_height(outline.height)
         .jpeg_set_max_scans(MAX_SCANS)

@@ -1,0 +1,151 @@
+//! The inverse cosine transform of whole blocks (ITU-T T.81, annex A.3.3), for samples at full size.
+//!
+//! In 16-bit integers with 32-bit sums, by the algorithm of Loeffler, Ligtenberg and Moschytz with the
+//! scaling of libjpeg's accurate method. So samples are those of libjpeg, and thus of Pillow, to the bit,
+//! and the same on every processor.
+
+use fearless_simd::{Level, Simd, dispatch, i16x8, i16x16, i32x8, prelude::*};
+
+use super::bits::BitReader;
+use super::block::{ZIGZAG, read_others};
+use super::huffman::HuffmanTable;
+
+/// The transform of one component's blocks.
+pub(super) struct Transform {
+    level: Level,
+    /// Quantization steps in row order.
+    steps: [i16; 64],
+}
+
+impl Transform {
+    pub(super) fn new(quantization: &[u16; 64]) -> Self {
+        let mut steps = [0; 64];
+        for (place, step) in ZIGZAG.iter().zip(quantization) {
+            steps[usize::from(*place)] = *step as i16;
+        }
+        let level = Level::new();
+        Self { level, steps }
+    }
+
+    /// The samples of a block whose coefficients are read from `bits`; `None` if it is not sound.
+    #[inline(always)]
+    pub(super) fn read(
+        &self,
+        bits: &mut BitReader<'_>,
+        constant: i32,
+        others: &HuffmanTable,
+    ) -> Option<[u8; 64]> {
+        let mut block = [0_i16; 64];
+        block[0] = constant as i16;
+        read_others(bits, others, |place, value| {
+            let coefficient = &mut block[usize::from(ZIGZAG[place & 63] & 63)];
+            // Where a block ends, zero is added to whatever is there.
+            *coefficient = coefficient.wrapping_add(value as i16);
+        })?;
+        Some(self.samples(&block))
+    }
+
+    /// The samples of a block of coefficients in row order.
+    #[inline(always)]
+    pub(super) fn samples(&self, block: &[i16; 64]) -> [u8; 64] {
+        dispatch!(self.level, simd => samples(simd, block, &self.steps))
+    }
+}
+
+/// Eight rows of eight.
+type Rows<S> = [i16x8<S>; 8];
+
+#[inline(always)]
+fn samples<S: Simd>(simd: S, block: &[i16; 64], steps: &[i16; 64]) -> [u8; 64] {
+    let mut rows = [i16x8::splat(simd, 0); 8];
+    let (values, _) = block.as_chunks::<8>();
+    let (steps, _) = steps.as_chunks::<8>();
+    for (row, (values, steps)) in rows.iter_mut().zip(values.iter().zip(steps)) {
+        *row = i16x8::from_slice(simd, values) * i16x8::from_slice(simd, steps);
+    }
+    // Two more bits than samples have are kept between the passes; a sample is an eighth.
+    let columns = transposed(simd, transformed::<S, { PRECISION - 2 }>(simd, rows));
+    let rows = transposed(simd, transformed::<S, { PRECISION + 2 + 3 }>(simd, columns));
+    let mut samples = [0; 64];
+    let (pairs, _) = samples.as_chunks_mut::<16>();
+    for (y, pair) in pairs.iter_mut().enumerate() {
+        let signed = simd.saturating_narrow_i16x8(rows[2 * y], rows[2 * y + 1]);
+        (signed.to_bytes() + 128).store_slice(pair);
+    }
+    samples
+}
+
+/// Binary places of the constants below.
+const PRECISION: u32 = 13;
+
+/// Transforms the columns, and divides by 2 to the power of `SHIFT`.
+#[inline(always)]
+fn transformed<S: Simd, const SHIFT: u32>(simd: S, rows: Rows<S>) -> Rows<S> {
+    let one = 1 << PRECISION;
+    let constants = pairs(simd, rows[0], rows[4]);
+    let half = i32x8::splat(simd, 1 << (SHIFT - 1));
+    let sum = dot(simd, constants, one, one) + half;
+    let difference = dot(simd, constants, one, -one) + half;
+    let evens = pairs(simd, rows[2], rows[6]);
+    let turned = (dot(simd, evens, 10_703, 4433), dot(simd, evens, 4433, -10_704));
+    let even = [
+        sum + turned.0,
+        difference + turned.1,
+        difference - turned.1,
+        sum - turned.0,
+    ];
+
+    let shared = pairs(simd, rows[7] + rows[3], rows[5] + rows[1]);
+    let shared = (dot(simd, shared, -6436, 9633), dot(simd, shared, 9633, 6437));
+    let outer = pairs(simd, rows[7], rows[1]);
+    let inner = pairs(simd, rows[5], rows[3]);
+    let odd = [
+        dot(simd, outer, -7373, 4926) + shared.1,
+        dot(simd, inner, -20_995, 4177) + shared.0,
+        dot(simd, inner, -4176, -20_995) + shared.1,
+        dot(simd, outer, -4927, -7373) + shared.0,
+    ];
+
+    let mut out = rows;
+    for at in 0..4 {
+        out[at] = narrow(simd, (even[at] + odd[at]) >> SHIFT);
+        out[7 - at] = narrow(simd, (even[at] - odd[at]) >> SHIFT);
+    }
+    out
+}
+
+/// The values of two rows side by side.
+#[inline(always)]
+fn pairs<S: Simd>(simd: S, first: i16x8<S>, second: i16x8<S>) -> i16x16<S> {
+    let low = simd.zip_low_i16x8(first, second);
+    simd.combine_i16x8(low, simd.zip_high_i16x8(first, second))
+}
+
+/// Of each pair, the first value times `first` plus the second times `second`.
+#[inline(always)]
+fn dot<S: Simd>(simd: S, pairs: i16x16<S>, first: i16, second: i16) -> i32x8<S> {
+    let factors: [i16; 16] = [
+        first, second, first, second, first, second, first, second, first, second, first, second,
+        first, second, first, second,
+    ];
+    simd.pairwise_dot_product_i16x16(pairs, factors.simd_into(simd))
+}
+
+#[inline(always)]
+fn narrow<S: Simd>(simd: S, values: i32x8<S>) -> i16x8<S> {
+    let (low, high) = simd.split_i32x8(values);
+    simd.saturating_narrow_i32x4(low, high)
+}
+
+/// Rows become columns: three perfect shuffles of the 64 values.
+#[inline(always)]
+fn transposed<S: Simd>(simd: S, mut rows: Rows<S>) -> Rows<S> {
+    for _ in 0..3 {
+        let before = rows;
+        for at in 0..4 {
+            rows[2 * at] = simd.zip_low_i16x8(before[at], before[at + 4]);
+            rows[2 * at + 1] = simd.zip_high_i16x8(before[at], before[at + 4]);
+        }
+    }
+    rows
+}
