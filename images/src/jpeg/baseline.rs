@@ -70,7 +70,7 @@ impl Visitor for Parts<'_> {
         self.parts.iter_mut().for_each(|part| part.constant = 0);
     }
 
-    #[inline]
+    #[inline(always)]
     fn block(
         &mut self,
         bits: &mut BitReader<'_>,
@@ -95,6 +95,9 @@ impl Visitor for Parts<'_> {
     }
 
     fn end_row(&mut self, mcus_down: usize) {
+        for part in &mut self.parts {
+            part.weights.finish(&mut self.canvas.planes[part.component]);
+        }
         if self.parts.len() == self.frame.components.len() {
             self.canvas.paint(self.frame, mcus_down);
         }

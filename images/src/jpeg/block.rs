@@ -17,6 +17,12 @@ pub(super) const ZIGZAG: [u8; 64] = [
     52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
+/// Place in zigzag order, of which only the lowest six bits count, to place in row order.
+#[inline(always)]
+pub(super) fn row_order(place: usize) -> usize {
+    usize::from(ZIGZAG[place & 63] & 63)
+}
+
 /// Place in row order to place in zigzag order.
 const PLACES: [u8; 64] = {
     let mut places = [0; 64];
@@ -60,7 +66,7 @@ impl<const L: usize> Weights<L> {
     }
 
     /// The samples of a block whose coefficients are read from `bits`; `None` if it is not sound.
-    #[inline]
+    #[inline(always)]
     fn read(
         &self,
         bits: &mut BitReader<'_>,
@@ -184,10 +190,11 @@ impl AnyWeights {
         }
     }
 
-    /// Puts the samples of a block that is read from `bits` into `plane`.
-    #[inline]
+    /// Puts the samples of a block that is read from `bits` into `plane`, at once or with the next
+    /// block; [`Self::finish`] puts the last.
+    #[inline(always)]
     pub(super) fn read_into(
-        &self,
+        &mut self,
         plane: &mut Plane,
         (x, y): (usize, usize),
         bits: &mut BitReader<'_>,
@@ -201,12 +208,21 @@ impl AnyWeights {
             Self::Eight(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
             Self::Sixteen(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
             Self::ThirtyTwo(weights) => plane.put(x, y, &weights.read(bits, constant, others)?),
-            Self::All(transform) => plane.put(x, y, &transform.read(bits, constant, others)?),
+            Self::All(transform) => {
+                return transform.read_into(plane, (x, y), bits, constant, others);
+            }
         }
         Some(())
     }
 
-    /// Puts the samples of a block of known coefficients into `plane`.
+    /// Puts the samples of the last block that was read into `plane`, if they are not there yet.
+    pub(super) fn finish(&mut self, plane: &mut Plane) {
+        if let Self::All(transform) = self {
+            transform.finish(plane);
+        }
+    }
+
+    /// Puts the samples of a block of known coefficients, in row order, into `plane`.
     pub(super) fn put_into(
         &self,
         plane: &mut Plane,
@@ -276,7 +292,7 @@ impl Plane {
 
     /// Writes the samples of block `x`, `y`, row by row.
     #[inline(always)]
-    fn put<const L: usize>(&mut self, x: usize, y: usize, samples: &[u8; L]) {
+    pub(super) fn put<const L: usize>(&mut self, x: usize, y: usize, samples: &[u8; L]) {
         let first = (y * self.block_down - self.first_row) * self.width + x * self.block_across;
         // Constant lengths, so that no row is a call of memcpy.
         match self.block_across {

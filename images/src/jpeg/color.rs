@@ -13,11 +13,7 @@ pub(super) fn interleave_row([first, second, third]: [&[u8]; 3], pixels: &mut [u
 
 /// Converts a row of YCbCr samples.
 #[inline(always)]
-pub(super) fn convert_row<S: Simd>(
-    simd: S,
-    [luma, blue, red]: [&[u8]; 3],
-    pixels: &mut [u8],
-) {
+pub(super) fn convert_row<S: Simd>(simd: S, [luma, blue, red]: [&[u8]; 3], pixels: &mut [u8]) {
     let (chunks, rest) = pixels.as_chunks_mut::<{ 3 * AT_ONCE }>();
     let samples = luma.as_chunks().0.iter();
     let samples = samples.zip(blue.as_chunks().0);

@@ -159,7 +159,7 @@ impl<'a> SkipTable<'a> {
     }
 
     /// Steps over all coefficients but the constant; `None` if the block is not sound.
-    #[inline]
+    #[inline(always)]
     pub(super) fn skip_block(&self, bits: &mut BitReader<'_>) -> Option<()> {
         let mut reader = *bits;
         let mut place = 1;

@@ -127,7 +127,8 @@ fn decode_usual(content: &[u8], reduction: Reduction) -> Option<DynamicImage> {
                 scans += 1;
                 let picture = picture.as_mut().filter(|_| scans <= MAX_SCANS)?;
                 let scan = Scan::read(segment.body, &picture.frame)?;
-                let bytes = picture.read_scan(&scan, &tables, &colors, segments.rest(), &mut data)?;
+                let bytes =
+                    picture.read_scan(&scan, &tables, &colors, segments.rest(), &mut data)?;
                 segments.skip(bytes);
             }
             END_OF_IMAGE => break,

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::bits::{BitReader, EntropyCoded};
-use super::block::{AnyWeights, Plane, ZIGZAG};
+use super::block::{AnyWeights, Plane, row_order};
 use super::frame::{Component, Frame, Scan};
 use super::huffman::HuffmanTable;
 use super::scan::{Visitor, walk};
@@ -199,7 +199,7 @@ impl Visitor for AllConstants<'_> {
         self.parts.iter_mut().for_each(|part| part.before = 0);
     }
 
-    #[inline]
+    #[inline(always)]
     fn block(
         &mut self,
         bits: &mut BitReader<'_>,
@@ -245,7 +245,7 @@ impl Visitor for Band<'_> {
         self.empty_blocks = 0;
     }
 
-    #[inline]
+    #[inline(always)]
     fn block(
         &mut self,
         bits: &mut BitReader<'_>,
@@ -266,7 +266,7 @@ impl Visitor for Band<'_> {
 
 impl Band<'_> {
     /// Reads the first bits of a block's coefficients.
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, bits: &mut BitReader<'_>, block: usize) -> Option<()> {
         let mut reader = *bits;
         let coefficients = self.blocks.coefficients.get_mut(block)?;
@@ -292,7 +292,7 @@ impl Band<'_> {
     }
 
     /// Reads one more bit of a block's coefficients, and those whose first bit this is.
-    #[inline]
+    #[inline(always)]
     fn refine(&mut self, bits: &mut BitReader<'_>, block: usize) -> Option<()> {
         let mut reader = *bits;
         let coefficients = self.blocks.coefficients.get_mut(block)?;
@@ -319,7 +319,12 @@ impl Band<'_> {
             }
             let place = zeros.trailing_zeros();
             let behind = u64::MAX << place << 1;
-            refine(coefficients, places & *not_zero & !behind, self.unit, &mut reader);
+            refine(
+                coefficients,
+                places & *not_zero & !behind,
+                self.unit,
+                &mut reader,
+            );
             coefficients[row_order(place as usize)] = (sign as i16).wrapping_mul(self.unit);
             *not_zero |= u64::from(sign != 0) << place;
             places &= behind;
@@ -334,7 +339,7 @@ impl Band<'_> {
 }
 
 /// Reads how many blocks from this one on have no new coefficient.
-#[inline]
+#[inline(always)]
 fn read_run(bits: &mut BitReader<'_>, size: u32) -> u32 {
     bits.refill();
     (1 << size) + bits.take(size)
@@ -351,10 +356,4 @@ fn refine(coefficients: &mut [i16; 64], mut places: u64, unit: i16, bits: &mut B
         *value = value.wrapping_add((more ^ sign) - sign);
         places &= places - 1;
     }
-}
-
-/// Place in zigzag order to place in row order.
-#[inline(always)]
-fn row_order(place: usize) -> usize {
-    usize::from(ZIGZAG[place & 63] & 63)
 }

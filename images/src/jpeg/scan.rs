@@ -1,5 +1,7 @@
 //! Walks over the blocks of a scan, restart interval by restart interval (ITU-T T.81, annex A.2).
 
+use fearless_simd::{Level, dispatch};
+
 use super::bits::{BitReader, EntropyCoded};
 use super::frame::{Frame, Scan};
 
@@ -23,6 +25,18 @@ pub(super) trait Visitor {
 /// Visits all blocks in the order of the scan; `None` unless the data is all there and of the
 /// right length.
 pub(super) fn walk(
+    frame: &Frame,
+    scan: &Scan,
+    data: &EntropyCoded,
+    restart_interval: usize,
+    visitor: &mut impl Visitor,
+) -> Option<()> {
+    // Bit fields take fewer instructions where the processor has them.
+    dispatch!(Level::new(), _ => walk_blocks(frame, scan, data, restart_interval, visitor))
+}
+
+#[inline(always)]
+fn walk_blocks(
     frame: &Frame,
     scan: &Scan,
     data: &EntropyCoded,

@@ -7,7 +7,7 @@
 use fearless_simd::{Level, Simd, dispatch, i16x8, i16x16, i32x8, prelude::*};
 
 use super::bits::BitReader;
-use super::block::{ZIGZAG, read_others};
+use super::block::{Plane, ZIGZAG, read_others, row_order};
 use super::huffman::HuffmanTable;
 
 /// The transform of one component's blocks.
@@ -15,6 +15,10 @@ pub(super) struct Transform {
     level: Level,
     /// Quantization steps in row order.
     steps: [i16; 64],
+    /// The coefficients of the block that was read last, in row order.
+    block: [i16; 64],
+    /// Where that block is, until its samples are made.
+    waiting: Option<(usize, usize)>,
 }
 
 impl Transform {
@@ -23,31 +27,53 @@ impl Transform {
         for (place, step) in ZIGZAG.iter().zip(quantization) {
             steps[usize::from(*place)] = *step as i16;
         }
-        let level = Level::new();
-        Self { level, steps }
+        Self {
+            level: Level::new(),
+            steps,
+            block: [0; 64],
+            waiting: None,
+        }
     }
 
-    /// The samples of a block whose coefficients are read from `bits`; `None` if it is not sound.
+    /// Reads the block at `position` from `bits`, and puts the samples of the one before into `plane`;
+    /// `None` if it is not sound. Transformed at once, a block would keep the processor waiting for the
+    /// coefficients that were written last.
     #[inline(always)]
-    pub(super) fn read(
-        &self,
+    pub(super) fn read_into(
+        &mut self,
+        plane: &mut Plane,
+        position: (usize, usize),
         bits: &mut BitReader<'_>,
         constant: i32,
         others: &HuffmanTable,
-    ) -> Option<[u8; 64]> {
-        let mut block = [0_i16; 64];
+    ) -> Option<()> {
+        self.finish(plane);
+        self.waiting = Some(position);
+        let block = &mut self.block;
+        block.fill(0);
         block[0] = constant as i16;
         read_others(bits, others, |place, value| {
-            let coefficient = &mut block[usize::from(ZIGZAG[place & 63] & 63)];
+            let coefficient = &mut block[row_order(place)];
             // Where a block ends, zero is added to whatever is there.
             *coefficient = coefficient.wrapping_add(value as i16);
-        })?;
-        Some(self.samples(&block))
+        })
+    }
+
+    /// Puts the samples of the last block into `plane`.
+    #[inline(always)]
+    pub(super) fn finish(&mut self, plane: &mut Plane) {
+        if let Some((x, y)) = self.waiting.take() {
+            plane.put(x, y, &self.samples(&self.block));
+        }
     }
 
     /// The samples of a block of coefficients in row order.
-    #[inline(always)]
     pub(super) fn samples(&self, block: &[i16; 64]) -> [u8; 64] {
+        let others = block[1..].iter().fold(0, |all, value| all | value);
+        if others == 0 {
+            let eight_times = i32::from(block[0].wrapping_mul(self.steps[0]));
+            return [(((eight_times + 4) >> 3) + 128).clamp(0, 255) as u8; 64];
+        }
         dispatch!(self.level, simd => samples(simd, block, &self.steps))
     }
 }
@@ -87,7 +113,10 @@ fn transformed<S: Simd, const SHIFT: u32>(simd: S, rows: Rows<S>) -> Rows<S> {
     let sum = dot(simd, constants, one, one) + half;
     let difference = dot(simd, constants, one, -one) + half;
     let evens = pairs(simd, rows[2], rows[6]);
-    let turned = (dot(simd, evens, 10_703, 4433), dot(simd, evens, 4433, -10_704));
+    let turned = (
+        dot(simd, evens, 10_703, 4433),
+        dot(simd, evens, 4433, -10_704),
+    );
     let even = [
         sum + turned.0,
         difference + turned.1,
@@ -96,7 +125,10 @@ fn transformed<S: Simd, const SHIFT: u32>(simd: S, rows: Rows<S>) -> Rows<S> {
     ];
 
     let shared = pairs(simd, rows[7] + rows[3], rows[5] + rows[1]);
-    let shared = (dot(simd, shared, -6436, 9633), dot(simd, shared, 9633, 6437));
+    let shared = (
+        dot(simd, shared, -6436, 9633),
+        dot(simd, shared, 9633, 6437),
+    );
     let outer = pairs(simd, rows[7], rows[1]);
     let inner = pairs(simd, rows[5], rows[3]);
     let odd = [
