@@ -158,8 +158,8 @@ fn memory_needed(info: &ImageInfo) -> u64 {
     let pixels = width * u64::from(info.height);
     let channels = u64::from(info.channels);
     match info.format {
-        // The picture; a progressive one keeps 16-bit coefficients beside it.
-        Format::Jpeg => pixels * channels * 3,
+        // The picture; a progressive one keeps 16-bit coefficients beside it, and a bit for each.
+        Format::Jpeg => pixels * channels * 25 / 8,
         // The picture, planes of luminance and chroma, and alpha that passes through RGBA. An
         // animation has a canvas besides.
         Format::WebP if info.frames > 1 => pixels * 20,

@@ -1,17 +1,23 @@
 //! JPEG, at full size or at a half, a quarter or an eighth of it.
 //!
-//! At full size, `zune-jpeg` decodes. The reduced sizes are decoded here, for a fraction of the work:
-//! each 8 x 8 block of coefficients becomes 4 x 4, 2 x 2 or 1 pixel, and a pixel is the average of
-//! those it stands for. A coefficient adds its share to the block's averages as soon as it is read;
-//! there is no inverse transform and no full-size plane. Components of lower resolution are reduced
-//! less, so that all samples coincide with pixels. What remains is the Huffman decoding, which nobody
-//! can skip; in a progressive file, at least the scans of whatever a single average does not need.
+//! All usual files are decoded here, in one pass over their data, which also tells whether it is all
+//! there. At full size, the pixels are those of libjpeg-turbo, and thus of Pillow, to the bit: the same
+//! inverse transform, interpolation of chroma and conversion to RGB, each in the same integers. So they
+//! are the same on every processor, whatever SIMD it has. Each row of MCUs becomes pixels at once,
+//! while its samples are in the cache.
 //!
-//! Error bound: against the averages of the fully decoded picture, the mean absolute error per channel
-//! is below 0.8 of 255 at every size, for every sampling, sequential and progressive (measured: 0.2
-//! to 0.76). A single value differs by at most 16 (8 in gray), where the full decoder cuts values off
-//! at black and white before they are averaged; with subsampled chroma by at most 40, at sharp edges
-//! between colors, across which the full decoder interpolates chroma. The tests pin these bounds on
+//! The reduced sizes take a fraction of the work: each 8 x 8 block of coefficients becomes 4 x 4, 2 x 2
+//! or 1 pixel, and a pixel is the average of those it stands for. A coefficient adds its share to the
+//! block's averages as soon as it is read; there is no inverse transform and no full-size plane.
+//! Components of lower resolution are reduced less, so that all samples coincide with pixels. What
+//! remains is the Huffman decoding, which nobody can skip; in a progressive file, at least the scans of
+//! whatever a single average does not need.
+//!
+//! Error bound of reduced pictures: against the averages of the full one, the mean absolute error per
+//! channel is below 0.8 of 255 at every size, for every sampling, sequential and progressive (measured:
+//! 0.2 to 0.76). A single value differs by at most 16 (8 in gray), where the full picture has values cut
+//! off at black and white before they are averaged; with subsampled chroma by at most 40, at sharp edges
+//! between colors, across which chroma is interpolated at full size. The tests pin these bounds on
 //! photographs; they are no proof for every picture one could make up.
 //!
 //! Geometry: a pixel at (x, y) covers the square at (f x, f y), f being the factor. Sides are
@@ -19,8 +25,8 @@
 //! pixels of a row or column may average in what the encoder padded the picture with.
 //!
 //! Everything unusual (CMYK, odd sampling, data beyond the scan's end) and everything broken is left
-//! to the full decoder, which also decides what is an error. One thing a reduced picture cannot
-//! tell: at an eighth, damage in the detail scans of a progressive file, which are not read.
+//! to another decoder ([`unusual`]), which also decides what is an error. One thing a reduced picture
+//! cannot tell: at an eighth, damage in the detail scans of a progressive file, which are not read.
 
 mod baseline;
 mod bits;
@@ -235,7 +241,7 @@ struct ColorHints {
 }
 
 impl ColorHints {
-    /// As the full decoder has it: Adobe's marker says so, or the components' names.
+    /// As other decoders have it: Adobe's marker says so, or the components' names.
     fn is_rgb(&self, frame: &Frame) -> bool {
         self.adobe_transform == Some(0) || frame.components.iter().map(|c| c.id).eq(*b"RGB")
     }

@@ -31,7 +31,7 @@ pub(super) fn walk(
     restart_interval: usize,
     visitor: &mut impl Visitor,
 ) -> Option<()> {
-    // Bit fields take fewer instructions where the processor has them.
+    // Newer processors shift and count bits in fewer instructions: there is code for each kind.
     dispatch!(Level::new(), _ => walk_blocks(frame, scan, data, restart_interval, visitor))
 }
 

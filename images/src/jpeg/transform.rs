@@ -181,3 +181,50 @@ fn transposed<S: Simd>(simd: S, mut rows: Rows<S>) -> Rows<S> {
     }
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use std::f64::consts::PI;
+
+    use super::*;
+
+    /// The sum of cosines that annex A.3.3 defines.
+    fn defined(block: &[i16; 64], steps: &[i16; 64]) -> [f64; 64] {
+        let cosine = |x: usize, frequency: usize| {
+            let scale = if frequency == 0 { 0.5_f64.sqrt() } else { 1.0 };
+            scale * ((2 * x + 1) as f64 * frequency as f64 * PI / 16.0).cos() / 2.0
+        };
+        std::array::from_fn(|at| {
+            let terms = (0..64).map(|place| {
+                let value = f64::from(block[place]) * f64::from(steps[place]);
+                value * cosine(at / 8, place / 8) * cosine(at % 8, place % 8)
+            });
+            (terms.sum::<f64>() + 128.0).clamp(0.0, 255.0)
+        })
+    }
+
+    #[test]
+    fn samples_are_the_defined_ones_with_every_instruction_set() {
+        let quantization = std::array::from_fn(|place| 3 + place as u16 / 4);
+        let best = Transform::new(&quantization);
+        let mut least = Transform::new(&quantization);
+        least.level = Level::baseline();
+        let mut state = 1_u32;
+        let mut random = move |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % below
+        };
+        for round in 0..500 {
+            let mut block = [0; 64];
+            block[0] = random(600) as i16 - 300;
+            for _ in 0..round % 20 {
+                block[random(64) as usize] = random(41) as i16 - 20;
+            }
+            let samples = best.samples(&block);
+            assert_eq!(samples, least.samples(&block), "{block:?}");
+            for (sample, exact) in samples.into_iter().zip(defined(&block, &best.steps)) {
+                assert!((f64::from(sample) - exact).abs() <= 1.0, "{block:?}");
+            }
+        }
+    }
+}
