@@ -47,7 +47,7 @@ fn interleave<S: Simd>(simd: S, channels: [[u8; AT_ONCE]; 3], pixels: &mut [u8; 
     for (third, bytes) in pixels.as_chunks_mut::<AT_ONCE>().0.iter_mut().enumerate() {
         let mut mixed = u8x16::splat(simd, 0);
         for (samples, spread) in channels.iter().zip(&SPREAD) {
-            mixed = mixed | samples.swizzle_dyn_precise(u8x16::from_slice(simd, &spread[third]));
+            mixed |= samples.swizzle_dyn_precise(u8x16::from_slice(simd, &spread[third]));
         }
         mixed.store_slice(bytes);
     }
