@@ -14,6 +14,7 @@
 //! header, and conditions on path, size and time are decided before.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -63,9 +64,9 @@ pub(crate) async fn list(
     }
     let mut listed = Listed::default();
     for locations in calls.0 {
-        if !listed.0.contains_key(&locations) {
-            let rows = rows(engine, &locations).await?;
-            listed.0.insert(locations, Arc::new(rows));
+        if let Entry::Vacant(call) = listed.0.entry(locations) {
+            let rows = rows(engine, call.key()).await?;
+            call.insert(Arc::new(rows));
         }
     }
     state.register_udtf(NAME, Arc::new(listed));

@@ -186,7 +186,7 @@ impl Source {
         let reading = async {
             match url.scheme() {
                 "http" | "https" => self.over_http(&url).await,
-                _ => self.from_store(&url).await.map_err(&failed),
+                _ => self.out_of_store(&url).await.map_err(&failed),
             }
         };
         match tokio::time::timeout(self.timeout, reading).await {
@@ -198,7 +198,7 @@ impl Source {
         }
     }
 
-    async fn from_store(&self, url: &Url) -> std::result::Result<Buffer, String> {
+    async fn out_of_store(&self, url: &Url) -> std::result::Result<Buffer, String> {
         let opened = self.stores.store(url).map_err(|error| error.to_string())?;
         let path = Stores::path(url).map_err(|error| error.to_string())?;
         let found = opened.get(&path).await.map_err(|error| error.to_string())?;
