@@ -1,6 +1,6 @@
 """Measures Shoal's image functions and vector search against what a user would pick instead.
 
-    figures.py [photos|search ...] [--count 5000] [--vectors 1000000] [--write]     (both by default)
+    figures.py [photos|decoders|search ...] [--count 5000] [--vectors 1000000] [--write]     (all by default)
 
 Prints Markdown tables; `--write` puts them into benchmarks/README.md instead, between the markers
 `<!-- photos -->` … `<!-- /photos -->` and the same for search.
@@ -15,10 +15,11 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "tests")]  # for harness and reference_features
 
+import decoder_figures  # noqa: E402
 import photo_figures  # noqa: E402
 import search_figures  # noqa: E402
 
-FIGURES = {"photos": photo_figures, "search": search_figures}
+FIGURES = {"photos": photo_figures, "decoders": decoder_figures, "search": search_figures}
 README = Path(__file__).parents[1] / "README.md"
 
 

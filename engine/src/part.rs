@@ -87,6 +87,7 @@ impl Part {
 
     /// `plan` with every scan of the table reduced to this part.
     fn reduce(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let mut is_reduced = false;
         let reduced = plan.transform_up_with_subqueries(|node| {
             let LogicalPlan::TableScan(scan) = &node else {
                 return Ok(Transformed::no(node));
@@ -96,6 +97,7 @@ impl Part {
             let Some(table) = table.filter(|t| Arc::ptr_eq(t.snapshot(), &self.snapshot)) else {
                 return Ok(Transformed::no(node));
             };
+            is_reduced = true;
             let source = provider_as_source(Arc::new(table.with_files(self.files.clone())));
             let scan = TableScan {
                 source,
@@ -113,7 +115,13 @@ impl Part {
             };
             Ok(Transformed::yes(reduced))
         })?;
-        Ok(reduced.data)
+        match is_reduced {
+            true => Ok(reduced.data),
+            false => Err(EngineError::invalid(format!(
+                "the query does not read table {}",
+                self.name
+            ))),
+        }
     }
 }
 

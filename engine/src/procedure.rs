@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::error::{EngineError, Result};
 use crate::model_calls;
-use crate::parser::{Call, Name, parse_name};
+use crate::parser::{Call, Name, parse_name, sql_type};
 use crate::scope::nearest;
 use crate::session::Session;
 
@@ -92,24 +92,52 @@ pub fn call_schema() -> SchemaRef {
 /// # Errors
 /// As [`Procedure::of`], and when one of them does not exist.
 pub(crate) async fn plan(session: &Arc<Session>, call: &Call) -> Result<Procedure> {
-    let procedure = Procedure::of(call)?;
-    session.snapshot(procedure.source()).await?;
+    let current = session.current();
+    let mut procedure = Procedure::of(call)?;
+    // Later statements of the session may change what completes a name.
+    for name in procedure.names() {
+        let full = current.table(name);
+        *name = Name(vec![full.catalog, full.schema, full.table]);
+    }
+    check_source(session, &procedure).await?;
     match &procedure {
         Procedure::ExtractFeatures(ExtractFeatures {
             model: Some(model), ..
         }) => {
-            model_calls::model(session.engine(), &session.current(), model).await?;
+            model_calls::model(session.engine(), &current, model).await?;
         }
         Procedure::ClassifyFeatures(ClassifyFeatures {
             method: Classifier::Nearest { labels, .. },
             ..
         }) => {
-            let labels = session.current().table(labels);
-            session.scope().relation(&labels).await?;
+            session.scope().relation(&current.table(labels)).await?;
         }
         _ => {}
     }
     Ok(procedure)
+}
+
+async fn check_source(session: &Session, procedure: &Procedure) -> Result<()> {
+    let source = procedure.source();
+    let snapshot = session.snapshot(source).await?;
+    let columns = procedure.columns();
+    for (position, column) in columns.iter().enumerate() {
+        let Ok(field) = snapshot.schema().field_with_name(column) else {
+            return Err(EngineError::invalid(format!(
+                "{} needs a table with the columns {}, and {source} has no {column}",
+                procedure.name(),
+                columns.join(", ")
+            )));
+        };
+        if position == 0 && *field.data_type() != DataType::Utf8 {
+            return Err(EngineError::invalid(format!(
+                "{} needs ids of type STRING, and {source}.{column} is {}",
+                procedure.name(),
+                sql_type(field.data_type())
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// How feature vectors are made.
@@ -156,6 +184,33 @@ impl Procedure {
         match self {
             Self::ExtractFeatures(extract) => &extract.source,
             Self::ClassifyFeatures(classify) => &classify.source,
+        }
+    }
+
+    /// The columns that its source needs; the first is the one of ids.
+    fn columns(&self) -> &'static [&'static str] {
+        match self {
+            Self::ExtractFeatures(_) => &["id", "content", "date_partition"],
+            Self::ClassifyFeatures(_) => &[
+                "image_id",
+                "feature_vector",
+                "model_version",
+                "date_partition",
+            ],
+        }
+    }
+
+    /// All names of tables.
+    fn names(&mut self) -> Vec<&mut Name> {
+        match self {
+            Self::ExtractFeatures(extract) => vec![&mut extract.source, &mut extract.target],
+            Self::ClassifyFeatures(classify) => {
+                let mut names = vec![&mut classify.source, &mut classify.target];
+                if let Classifier::Nearest { labels, .. } = &mut classify.method {
+                    names.push(labels);
+                }
+                names
+            }
         }
     }
 

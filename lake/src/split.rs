@@ -11,8 +11,8 @@ use std::{cmp::Ordering, collections::VecDeque, fmt, sync::Arc};
 use arrow::{array::RecordBatch, datatypes::Int64Type};
 use datafusion::{
     common::{
-        DFSchemaRef, Result, Statistics, cast::as_primitive_array, internal_err,
-        tree_node::TreeNodeRecursion,
+        DFSchemaRef, Result, Statistics, cast::as_primitive_array, config::ConfigOptions,
+        internal_err, tree_node::TreeNodeRecursion,
     },
     execution::{
         SendableRecordBatchStream, TaskContext,
@@ -23,6 +23,9 @@ use datafusion::{
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         execution_plan::CardinalityEffect,
+        filter_pushdown::{
+            ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+        },
         statistics::{ChildStats, StatisticsArgs},
         stream::RecordBatchStreamAdapter,
     },
@@ -188,6 +191,24 @@ impl ExecutionPlan for SplitExec {
             [input] => Ok(input.clone()),
             _ => internal_err!("a split has one input, not {}", input_stats.len()),
         }
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _phase: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        FilterDescription::from_children(parent_filters, &self.children())
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _phase: FilterPushdownPhase,
+        child_pushdown_result: ChildPushdownResult,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(child_pushdown_result))
     }
 
     fn with_new_children(

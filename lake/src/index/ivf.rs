@@ -16,9 +16,15 @@ use crate::error::{LakeError, Result};
 const TRAINING_ROWS_PER_LIST: usize = 40;
 const TRAINING_ROUNDS: usize = 8;
 const MAX_LISTS: usize = 4096;
-/// Share of the lists that a search reads, and the least it reads.
-const PROBED_SHARE: f64 = 0.02;
+/// Lists that a search reads at least, and the largest share of them.
 const MIN_PROBED: usize = 8;
+const MAX_PROBED_SHARE: f64 = 0.5;
+/// How many rows are searched for to learn how many lists a search has to read, and the share of
+/// their nearest rows that are to be found. Vectors that hardly cluster need many times more than
+/// others, and no rule of thumb tells them apart.
+const TRIED_ROWS: usize = 128;
+const TRIED_NEAREST: usize = 10;
+const WANTED_RECALL: f64 = 0.95;
 
 /// What stands in front of a segment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +33,8 @@ struct HeadText {
     dimensions: usize,
     /// Rows of each list.
     lists: Vec<u32>,
+    /// Lists that a search reads unless it is told.
+    probes: usize,
 }
 
 /// A segment without its lists.
@@ -45,17 +53,21 @@ pub(super) fn encode(vectors: &Vectors, metric: Metric, lists: Option<usize>) ->
     let wanted = wanted.clamp(1, MAX_LISTS).min(rows.max(1));
     let centroids = train(vectors, wanted);
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); wanted];
+    let mut list_of = Vec::with_capacity(rows);
     let halves = half_squares(&centroids, vectors.dimensions);
     for row in 0..rows {
         let list = nearest(vectors.row(row), &centroids, &halves, vectors.dimensions);
+        list_of.push(list as u32);
         if let Some(list) = members.get_mut(list) {
             list.push(row);
         }
     }
+    let lists: Vec<u32> = members.iter().map(|list| list.len() as u32).collect();
     let text = HeadText {
         metric,
         dimensions: vectors.dimensions,
-        lists: members.iter().map(|list| list.len() as u32).collect(),
+        probes: enough_lists(vectors, metric, &centroids, &lists, &list_of),
+        lists,
     };
     let text = serde_json::to_vec(&text).map_err(|e| LakeError::Invalid(e.to_string()))?;
     let mut bytes = Vec::with_capacity(rows * entry_bytes(vectors.dimensions) + (1 << 20));
@@ -111,20 +123,9 @@ impl Head {
 
     /// The lists that a search reads: those nearest to the query.
     pub(super) fn probed(&self, query: &Query, probes: Option<usize>) -> Vec<u32> {
-        let dimensions = self.text.dimensions.max(1);
-        let mut lists: Vec<(f32, u32)> = self
-            .centroids
-            .chunks_exact(dimensions)
-            .zip(&self.text.lists)
-            .enumerate()
-            .filter(|(_, (_, rows))| **rows > 0)
-            .map(|(list, (centroid, _))| (query.centroid_score(centroid), list as u32))
-            .collect();
-        let share = (lists.len() as f64 * PROBED_SHARE).ceil() as usize;
-        let count = probes.unwrap_or(share.max(MIN_PROBED));
-        lists.sort_by(|a, b| a.0.total_cmp(&b.0));
-        lists.truncate(count.max(1));
-        lists.into_iter().map(|(_, list)| list).collect()
+        let mut lists = in_order(query, &self.centroids, &self.text.lists);
+        lists.truncate(probes.unwrap_or(self.text.probes).max(1));
+        lists
     }
 
     /// Reads a list from its block.
@@ -132,6 +133,67 @@ impl Head {
         let rows = *self.text.lists.get(list as usize)?;
         Entries::decode(rows as usize, self.text.dimensions, bytes)
     }
+}
+
+/// The lists that hold rows, those with the nearest centroids first.
+fn in_order(query: &Query, centroids: &[f32], rows: &[u32]) -> Vec<u32> {
+    let each = centroids.chunks_exact(query.dimensions().max(1)).zip(rows);
+    let mut lists: Vec<(f32, u32)> = (0u32..)
+        .zip(each)
+        .filter(|(_, (_, rows))| **rows > 0)
+        .map(|(list, (centroid, _))| (query.centroid_score(centroid), list))
+        .collect();
+    lists.sort_by(|a, b| a.0.total_cmp(&b.0));
+    lists.into_iter().map(|(_, list)| list).collect()
+}
+
+/// How many lists have to be read to find most of the rows nearest to some of the rows themselves.
+fn enough_lists(
+    vectors: &Vectors,
+    metric: Metric,
+    centroids: &[f32],
+    lists: &[u32],
+    list_of: &[u32],
+) -> usize {
+    let rows = vectors.places.len();
+    let mut random = StdRng::seed_from_u64(rows as u64 + 1);
+    let mut needed: Vec<usize> = Vec::new();
+    for row in sample(&mut random, rows, TRIED_ROWS.min(rows)) {
+        let vector = vectors.row(row);
+        let Some(query) = Query::new(vector, metric) else {
+            continue;
+        };
+        let order = in_order(&query, centroids, lists);
+        for near in nearest_rows(vectors, metric, row) {
+            let list = list_of.get(near);
+            let place = order.iter().position(|other| Some(other) == list);
+            needed.extend(place.map(|place| place + 1));
+        }
+    }
+    needed.sort_unstable();
+    let enough = (needed.len() as f64 * WANTED_RECALL).ceil() as usize;
+    let enough = needed.get(enough.saturating_sub(1)).copied().unwrap_or(0);
+    let most = (lists.len() as f64 * MAX_PROBED_SHARE).ceil() as usize;
+    enough.min(most).max(MIN_PROBED)
+}
+
+/// The rows nearest to a row, without itself.
+fn nearest_rows(vectors: &Vectors, metric: Metric, row: usize) -> Vec<usize> {
+    let vector = vectors.row(row);
+    let score = |other: usize| {
+        let other = vectors.row(other);
+        match metric {
+            Metric::InnerProduct => -dot(other, vector),
+            Metric::Cosine | Metric::L2 => square(other) / 2.0 - dot(other, vector),
+        }
+    };
+    let others = (0..vectors.places.len()).filter(|other| *other != row);
+    let mut scored: Vec<(f32, usize)> = others.map(|other| (score(other), other)).collect();
+    if scored.len() > TRIED_NEAREST {
+        scored.select_nth_unstable_by(TRIED_NEAREST, |a, b| a.0.total_cmp(&b.0));
+        scored.truncate(TRIED_NEAREST);
+    }
+    scored.into_iter().map(|(_, other)| other).collect()
 }
 
 /// Centroids by k-means over a sample of the rows. The same rows give the same centroids.
@@ -236,39 +298,73 @@ mod tests {
         all.iter().take(k).map(|(_, n)| *n).collect()
     }
 
+    fn segment(rows: &[Vec<f32>], metric: Metric) -> Encoded {
+        let mut vectors = Vectors {
+            dimensions: 24,
+            ..Vectors::default()
+        };
+        for (n, row) in (0u32..).zip(rows) {
+            vectors.push(metric, row, (7, n));
+        }
+        encode(&vectors, metric, None).unwrap()
+    }
+
+    /// How many of the ten rows nearest to each query are among the forty best of the lists that a search
+    /// reads, which hold no more than two thirds of the rows.
+    fn found(
+        segment: &Encoded,
+        head: &Head,
+        rows: &[Vec<f32>],
+        queries: &[Vec<f32>],
+        metric: Metric,
+    ) -> usize {
+        let mut found = 0;
+        for query in queries {
+            let wanted = exact(rows, query, metric, 10);
+            let query = Query::new(query, metric).unwrap();
+            let mut hits = Vec::new();
+            for list in head.probed(&query, None) {
+                let range = head.range(list);
+                let block = &segment.bytes[range.start as usize..range.end as usize];
+                hits.extend(head.block(list, block).unwrap().hits(&query));
+            }
+            assert!(hits.len() < rows.len() * 2 / 3, "{}", hits.len());
+            hits.sort_by(|a, b| a.score.total_cmp(&b.score));
+            let candidates: Vec<u32> = hits.iter().take(40).map(|hit| hit.row).collect();
+            found += wanted.iter().filter(|row| candidates.contains(row)).count();
+        }
+        found
+    }
+
     #[test]
     fn the_nearest_rows_are_among_the_candidates() {
         let rows = clustered(3000, 24, 30);
         let queries = clustered(40, 24, 30);
         for metric in [Metric::Cosine, Metric::L2, Metric::InnerProduct] {
-            let mut vectors = Vectors {
-                dimensions: 24,
-                ..Vectors::default()
-            };
-            for (n, row) in (0u32..).zip(&rows) {
-                vectors.push(metric, row, (7, n));
-            }
-            let segment = encode(&vectors, metric, None).unwrap();
+            let segment = segment(&rows, metric);
             let (head, _) = segment.bytes.split_at(segment.head_bytes as usize);
             let head = Head::decode(head).unwrap();
             let end = head.range(head.text.lists.len() as u32 - 1).end;
             assert_eq!(end, segment.bytes.len() as u64);
-            let mut found = 0;
-            for query in &queries {
-                let wanted = exact(&rows, query, metric, 10);
-                let query = Query::new(query, metric).unwrap();
-                let mut hits = Vec::new();
-                for list in head.probed(&query, None) {
-                    let range = head.range(list);
-                    let block = &segment.bytes[range.start as usize..range.end as usize];
-                    hits.extend(head.block(list, block).unwrap().hits(&query));
-                }
-                assert!(hits.len() < rows.len() / 2, "{}", hits.len());
-                hits.sort_by(|a, b| a.score.total_cmp(&b.score));
-                let candidates: Vec<u32> = hits.iter().take(40).map(|hit| hit.row).collect();
-                found += wanted.iter().filter(|row| candidates.contains(row)).count();
-            }
+            let found = found(&segment, &head, &rows, &queries, metric);
             assert!(found >= 380, "{metric:?}: {found} of 400");
+        }
+    }
+
+    #[test]
+    fn vectors_without_clusters_are_found_by_reading_more_lists() {
+        let random = |seed, rows: usize| -> Vec<Vec<f32>> {
+            let mut random = StdRng::seed_from_u64(seed);
+            let mut row = || (0..24).map(|_| random.random_range(-1.0..1.0)).collect();
+            (0..rows).map(|_| row()).collect()
+        };
+        let rows = random(1, 4000);
+        for metric in [Metric::Cosine, Metric::L2, Metric::InnerProduct] {
+            let segment = segment(&rows, metric);
+            let head = Head::decode(&segment.bytes[..segment.head_bytes as usize]).unwrap();
+            assert!(head.text.probes > MIN_PROBED, "{metric:?}");
+            let found = found(&segment, &head, &rows, &random(2, 40), metric);
+            assert!(found >= 340, "{metric:?}: {found} of 400");
         }
     }
 

@@ -60,7 +60,7 @@ impl LakeTable {
         }
     }
 
-    /// The table without all files but these, by their number in the snapshot.
+    /// The table without all files but these, by their number in the snapshot, in ascending order.
     pub fn with_files(&self, files: Arc<Vec<usize>>) -> Self {
         LakeTable {
             snapshot: self.snapshot.clone(),
@@ -92,7 +92,9 @@ impl LakeTable {
     pub fn prune(&self, filters: &[Expr], session: &dyn Session) -> Result<Pruned> {
         let mut pruned = prune(&self.snapshot, filters, session)?;
         if let Some(files) = &self.files {
-            pruned.files.retain(|index| files.contains(index));
+            pruned
+                .files
+                .retain(|index| files.binary_search(index).is_ok());
             pruned.bytes = self.bytes_of(&pruned.files);
         }
         if let Some(candidates) = &self.candidates {

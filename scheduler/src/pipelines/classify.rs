@@ -18,8 +18,8 @@ use crate::statement::CopyProgress;
 
 /// Vectors and bytes of one commit.
 const PART: (u64, u64) = (100_000, 1 << 30);
-/// Most bytes of labelled vectors, which travel to every task.
-const MOST_BYTES: usize = 16 << 20;
+/// Most numbers in all labelled vectors together, which travel to every task.
+const MOST_NUMBERS: u64 = 4 << 20;
 
 const CLASS_COLUMNS: &str = "image_id STRING, classification STRING, confidence DOUBLE, \
      processing_time DOUBLE, created_at TIMESTAMP";
@@ -29,7 +29,8 @@ pub(super) async fn run(by: &Conductor, classify: &ClassifyFeatures) -> Result<C
     let version = version(by, classify).await?;
     // The vectors that count, one per image.
     let vectors = format!(
-        "(SELECT image_id, first_value(feature_vector) AS vector, min(date_partition) AS date_partition \
+        "(SELECT image_id, first_value(feature_vector ORDER BY date_partition) AS vector, \
+         min(date_partition) AS date_partition \
          FROM {} WHERE model_version = {} AND image_id IS NOT NULL AND feature_vector IS NOT NULL \
          GROUP BY image_id)",
         classify.source.to_sql(),
@@ -39,17 +40,33 @@ pub(super) async fn run(by: &Conductor, classify: &ClassifyFeatures) -> Result<C
     match &classify.method {
         Classifier::Nearest { labels, k } => {
             let examples = format!(
-                "SELECT vector, CAST(min(label) AS STRING) AS label \
-                 FROM {vectors} AS v JOIN {} AS l ON l.image_id = v.image_id \
-                 WHERE label IS NOT NULL GROUP BY v.image_id, vector ORDER BY v.image_id",
+                "(SELECT v.image_id, v.vector, CAST(l.label AS STRING) AS label \
+                 FROM {vectors} AS v \
+                 JOIN (SELECT image_id, min(label) AS label FROM {} WHERE label IS NOT NULL GROUP BY image_id) AS l \
+                 ON l.image_id = v.image_id)",
                 labels.to_sql()
             );
-            let examples = Examples::of(&by.select(&examples).await?, || {
-                format!(
-                    "no image in {labels} with a label has a vector of version {version} in {}",
-                    classify.source
-                )
-            })?;
+            let numbers = format!(
+                "SELECT CAST(coalesce(sum(cardinality(vector)), 0) AS STRING) FROM {examples}"
+            );
+            let numbers = texts(&by.select(&numbers).await?)?;
+            match numbers.first().and_then(|n| n.parse().ok()).unwrap_or(0) {
+                0 => {
+                    return Err(StatementError::Invalid(format!(
+                        "no image in {labels} with a label has a vector of version {version} in {}",
+                        classify.source
+                    )));
+                }
+                numbers if numbers > MOST_NUMBERS => {
+                    return Err(StatementError::Invalid(format!(
+                        "the vectors of images with a label in {labels} have {numbers} numbers together, and at \
+                         most {MOST_NUMBERS} can be compared with; name fewer images there"
+                    )));
+                }
+                _ => {}
+            }
+            let examples = format!("SELECT vector, label FROM {examples} ORDER BY image_id");
+            let examples = parameters(&by.select(&examples).await?)?;
             nearest(by, classify, &vectors, *k, examples).await
         }
         Classifier::Kmeans { clusters } => kmeans(by, classify, &vectors, *clusters).await,
@@ -80,31 +97,15 @@ async fn version(by: &Conductor, classify: &ClassifyFeatures) -> Result<String> 
     }
 }
 
-/// Labelled vectors, as the parameters `$1` and `$2` of a query.
-struct Examples(ParamValues);
-
-impl Examples {
-    fn of(rows: &[RecordBatch], none: impl Fn() -> String) -> Result<Self> {
-        let column = |index: usize| -> Result<ArrayRef> {
-            let columns: Vec<&dyn Array> = rows.iter().map(|b| b.column(index).as_ref()).collect();
-            concat(&columns).map_err(|error| StatementError::Invalid(error.to_string()))
-        };
-        if rows.iter().all(|batch| batch.num_rows() == 0) {
-            return Err(StatementError::Invalid(none()));
-        }
-        let (vectors, labels) = (column(0)?, column(1)?);
-        let bytes = vectors.get_array_memory_size();
-        if bytes > MOST_BYTES {
-            return Err(StatementError::Invalid(format!(
-                "the {} labelled vectors are {} MiB, and at most {} MiB can be compared with; label fewer images",
-                vectors.len(),
-                bytes >> 20,
-                MOST_BYTES >> 20
-            )));
-        }
-        let values = [vectors, labels].map(|column| ScalarAndMetadata::from(list(column)));
-        Ok(Self(ParamValues::List(values.into())))
-    }
+/// The two columns of labelled vectors as the parameters `$1` and `$2` of a query.
+fn parameters(rows: &[RecordBatch]) -> Result<ParamValues> {
+    let column = |index: usize| -> Result<ScalarAndMetadata> {
+        let columns: Vec<&dyn Array> = rows.iter().map(|b| b.column(index).as_ref()).collect();
+        let column = concat(&columns);
+        let column = column.map_err(|error| StatementError::Invalid(error.to_string()))?;
+        Ok(ScalarAndMetadata::from(list(column)))
+    };
+    Ok(ParamValues::List(vec![column(0)?, column(1)?]))
 }
 
 /// A column as one value.
@@ -117,7 +118,7 @@ async fn nearest(
     classify: &ClassifyFeatures,
     vectors: &str,
     k: usize,
-    examples: Examples,
+    examples: ParamValues,
 ) -> Result<CopyProgress> {
     let rows: RowsAt = {
         let vectors = vectors.to_owned();
@@ -139,7 +140,7 @@ async fn nearest(
         target: classify.target.clone(),
         rows,
         moment: "created_at",
-        parameters: Some(examples.0),
+        parameters: Some(examples),
         rejects: None,
     };
     work.run(by).await

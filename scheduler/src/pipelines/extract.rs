@@ -19,6 +19,10 @@ const REJECTED_COLUMNS: &str = "image_id STRING, model_version STRING, reason ST
      rejected_at TIMESTAMP";
 /// Why a picture that can be decoded has no vector.
 const MODEL_FAILED: &str = "model_failed: the model gave no answer for the picture";
+/// Why there is no picture at all.
+const NO_CONTENT: &str = "no_content: the image has no bytes";
+/// Why a picture that can be decoded now could not be decoded before.
+const WAS_TOO_SLOW: &str = "too_slow: decoding took longer than images.max_seconds";
 /// The reason of pictures that are tried again, because a machine that has less to do may be in time.
 const TOO_SLOW: &str = "too_slow";
 
@@ -41,21 +45,26 @@ pub(super) async fn run(by: &Conductor, extract: &ExtractFeatures) -> Result<Cop
         let (source, version) = (source.clone(), version.clone());
         Box::new(move |moment| {
             format!(
-                "SELECT image_id, first_value(vector) AS feature_vector, {version} AS model_version, \
+                "SELECT image_id, first_value(vector ORDER BY date_partition) AS feature_vector, {version} AS model_version, \
                  {moment} AS extracted_at, min(date_partition) AS date_partition \
                  FROM (SELECT id AS image_id, {expression} AS vector, date_partition FROM {source} \
                  WHERE id IS NOT NULL) \
-                 GROUP BY image_id HAVING first_value(vector) IS NOT NULL"
+                 GROUP BY image_id HAVING first_value(vector ORDER BY date_partition) IS NOT NULL"
             )
         })
     };
     let ids = format!("SELECT DISTINCT id FROM {source} WHERE id IS NOT NULL");
+    let otherwise = match extract.model {
+        Some(_) => MODEL_FAILED,
+        None => WAS_TOO_SLOW,
+    };
     let rejects: RowsAt = Box::new(move |moment| {
         format!(
             "SELECT image_id, {version} AS model_version, split_part(why, ': ', 1) AS reason, \
              substr(why, strpos(why, ': ') + 2) AS detail, {moment} AS rejected_at, date_partition \
              FROM (SELECT id AS image_id, min(date_partition) AS date_partition, \
-             coalesce(first_value(image_error(content)), '{MODEL_FAILED}') AS why \
+             min(CASE WHEN content IS NULL THEN '{NO_CONTENT}' \
+             ELSE coalesce(image_error(content), '{otherwise}') END) AS why \
              FROM {source} WHERE id IS NOT NULL GROUP BY id)"
         )
     });

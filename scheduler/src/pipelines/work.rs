@@ -17,6 +17,9 @@ use crate::statement::CopyProgress;
 /// The pause before a part is tried again; it doubles with each try.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Rows that are looked through for something open at a time: where all is done, nothing smaller is asked.
+const STRETCH_ROWS: u64 = 1_000_000;
+
 /// A query of rows, given the moment at which they are made as a literal of SQL.
 pub(super) type RowsAt = Box<dyn Fn(&str) -> String + Send + Sync>;
 
@@ -69,11 +72,23 @@ impl Work {
             }
         };
         by.query.progress.set_copy(state.totals);
-        for part in self.source.split(self.size.0, self.size.1) {
+        for stretch in self.source.split(STRETCH_ROWS, u64::MAX) {
             let mut tries = 0;
-            while let Err(error) = self.take(by, &mut state, &part).await {
-                wait(by, &mut tries, error).await?;
-                state.is_stale = true;
+            let is_done = loop {
+                match self.is_done(by, &mut state, &stretch).await {
+                    Ok(is_done) => break is_done,
+                    Err(error) => wait(by, &mut tries, error).await?,
+                }
+            };
+            if is_done {
+                continue;
+            }
+            for part in stretch.split(self.size.0, self.size.1) {
+                let mut tries = 0;
+                while let Err(error) = self.take(by, &mut state, &part).await {
+                    wait(by, &mut tries, error).await?;
+                    state.is_stale = true;
+                }
             }
         }
         Ok(state.totals)
@@ -113,6 +128,20 @@ impl Work {
         let plan = by.session.plan_over(&self.source, &sql, None).await?;
         let counted = texts(&by.rows(&plan).await?)?;
         Ok(counted.first().and_then(|n| n.parse().ok()).unwrap_or(0))
+    }
+
+    /// Whether a stretch of many parts holds nothing that is open. Its images are then in the totals.
+    async fn is_done(&self, by: &Conductor, state: &mut State, stretch: &Part) -> Result<bool> {
+        let ids = by.session.plan_over(stretch, &self.ids, None).await?;
+        let ids = texts(&by.rows(&ids).await?)?;
+        let is_done = ids
+            .iter()
+            .all(|id| state.known.contains(&fingerprint_of(id)));
+        if is_done {
+            state.count(&ids, |totals| &mut totals.unchanged);
+            by.query.progress.set_copy(state.totals);
+        }
+        Ok(is_done)
     }
 
     async fn take(&self, by: &Conductor, state: &mut State, part: &Part) -> Result<()> {

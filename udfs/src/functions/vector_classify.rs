@@ -297,7 +297,7 @@ impl Voters {
             false => best,
         };
         let (class, weight) = weights.into_iter().reduce(heaviest)?;
-        Some((class, weight / total))
+        total.is_finite().then_some((class, weight / total))
     }
 
     fn label(&self, answer: &Option<Answer>) -> Option<&str> {
@@ -322,7 +322,7 @@ fn nearest_centroid<T: Element>(vector: &[T], known: &Known) -> Option<(usize, f
     } else {
         1.0 - distance / next
     };
-    Some((cluster, confidence))
+    distance.is_finite().then_some((cluster, confidence))
 }
 
 impl ScalarUDFImpl for VectorClass {
