@@ -165,7 +165,10 @@ mod tests {
         let json = serde_json::to_string(&spec).unwrap();
         assert_eq!(serde_json::from_str::<ModelSpec>(&json).unwrap(), spec);
         let version = spec.version_text();
-        assert!(version.starts_with("m@3:") && version.len() == 12, "{version}");
+        assert!(
+            version.starts_with("m@3:") && version.len() == 12,
+            "{version}"
+        );
         assert_eq!(spec.to_string(), "model lake.default.m@3");
         assert_eq!(spec.row_shape(), [32, 64, 3]);
     }

@@ -242,9 +242,12 @@ impl IndexStore {
             let (late, fresh): (Vec<&Segment>, Vec<&Segment>) = add
                 .iter()
                 .partition(|segment| segment.files.iter().all(|file| covered.contains(file)));
-            manifest.segments.extend(fresh.into_iter().cloned());
+            manifest.segments.extend(fresh.iter().copied().cloned());
             manifest.table_version = manifest.table_version.max(table_version);
             if self.put(number + 1, &manifest).await? {
+                if !self.is_in(name, number + 1, &fresh).await? {
+                    continue;
+                }
                 self.delete_before(name, number).await;
                 let late = late.into_iter().map(|segment| segment.path.clone());
                 let orphans = self.orphans(&manifest).await?;
@@ -252,6 +255,21 @@ impl IndexStore {
             }
         }
         Err(self.always_changing(name))
+    }
+
+    /// Whether a version that was just written counts. A writer that was held up may have written one whose
+    /// number others had used and deleted meanwhile; the newest then knows nothing of its segments.
+    async fn is_in(&self, name: &str, written: u64, segments: &[&Segment]) -> Result<bool> {
+        let Some((number, newest)) = self.newest(name).await? else {
+            return Ok(true);
+        };
+        let counts = number == written || segments.iter().all(|s| newest.segments.contains(s));
+        if !counts {
+            let late = self.version(name, written);
+            let deleted = self.store.delete(&late).await;
+            deleted.map_err(self.doing("deleting"))?;
+        }
+        Ok(counts)
     }
 
     /// Deletes the version before `number`. That one itself stays while its successor is new: a listing of
