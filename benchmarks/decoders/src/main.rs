@@ -42,14 +42,21 @@ fn measure(folder: &Path) -> Result<()> {
         let mut problem = None;
         for _ in 0..ROUNDS {
             let start = Instant::now();
-            match files.iter().map(|file| decoder(file)).sum::<Result<usize>>() {
+            match files
+                .iter()
+                .map(|file| decoder(file))
+                .sum::<Result<usize>>()
+            {
                 Ok(found) if found == pixels => least = least.min(start.elapsed().as_secs_f64()),
                 Ok(found) => problem = Some(format!("{found} of {pixels} pixels")),
                 Err(error) => problem = Some(error.to_string()),
             }
         }
         let rate = problem.is_none().then(|| pixels as f64 / 1e6 / least);
-        println!("{}", json!({"kind": kind, "decoder": name, "rate": rate, "problem": problem}));
+        println!(
+            "{}",
+            json!({"kind": kind, "decoder": name, "rate": rate, "problem": problem})
+        );
     }
     Ok(())
 }
@@ -140,7 +147,7 @@ fn image(file: &[u8]) -> Result<usize> {
 
 fn zune_bmp(file: &[u8]) -> Result<usize> {
     let mut decoder = bmp::BmpDecoder::new(Cursor::new(file));
-    decoder.decode()?;
+    decoder.decode().map_err(|error| format!("{error:?}"))?;
     let (width, height) = decoder.dimensions().ok_or("no size")?;
     Ok(width * height)
 }
