@@ -122,7 +122,7 @@ def upright(number: int) -> Image.Image:
     photo = ImageEnhance.Color(photo).enhance(random.uniform(0.7, 1.3))
     photo = ImageEnhance.Contrast(photo).enhance(random.uniform(0.9, 1.1))
 
-    values = np.asarray(photo, dtype=np.float32)
+    values = np.array(photo, dtype=np.float32)
     light = values[..., 1] * (1 / 255)
     grain = noise(random, height, width) * (NOISE[0] + (NOISE[1] - NOISE[0]) * np.sqrt(light))
     if width > crop_width:
@@ -133,7 +133,8 @@ def upright(number: int) -> Image.Image:
         grain += DETAIL * weight * detail(source, random, (width, height))
     color = noise(random, height // 2 + 1, width // 2 + 1) * 0.8
     color = color.repeat(2, 0).repeat(2, 1)[:height, :width]
-    values = values + np.stack([grain + color, grain - 0.5 * color, grain + 0.3 * color], axis=2)
+    for channel, share in enumerate((1.0, -0.5, 0.3)):
+        values[..., channel] += grain + np.float32(share) * color
     return Image.fromarray(np.clip(values, 0, 255, out=values).astype(np.uint8))
 
 

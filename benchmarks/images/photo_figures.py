@@ -35,15 +35,15 @@ REDUCED = ("resize", "hash", "features")
 #: Slow sides get the first photos of the set, which are like all of them.
 SIDES = {
     "Shoal": ("Shoal", ALL, 5000, 3),
-    "Daft": ("Daft", ALL, 400, 2),
-    "Daft in batches": ("Daft, in batches of 16", ALL, 400, 2),
-    "PySpark and Pillow": ("PySpark, Pillow UDF", ALL, 1000, 2),
-    "Pillow": ("Pillow", ALL, 1000, 2),
-    "Pillow draft 2": ("Pillow, `draft()` to twice the size", REDUCED, 2000, 3),
-    "Pillow draft": ("Pillow, `draft()`", REDUCED, 2000, 3),
-    "Pillow-SIMD": ("Pillow-SIMD", REDUCED, 1000, 2),
-    "Pillow-SIMD draft": ("Pillow-SIMD, `draft()`", REDUCED, 2000, 3),
-    "libjpeg-turbo": ("libjpeg-turbo", ("decode",), 1000, 3),
+    "Daft": ("Daft", ALL, 240, 2),
+    "Daft in batches": ("Daft, in batches of 16", ALL, 240, 2),
+    "PySpark and Pillow": ("PySpark, Pillow UDF", ALL, 600, 2),
+    "Pillow": ("Pillow", ALL, 600, 2),
+    "Pillow draft 2": ("Pillow, `draft()` to twice the size", REDUCED, 1200, 3),
+    "Pillow draft": ("Pillow, `draft()`", REDUCED, 1200, 3),
+    "Pillow-SIMD": ("Pillow-SIMD", REDUCED, 600, 2),
+    "Pillow-SIMD draft": ("Pillow-SIMD, `draft()`", REDUCED, 1200, 3),
+    "libjpeg-turbo": ("libjpeg-turbo", ("decode",), 600, 3),
 }
 #: Where the header costs next to nothing, all photos are few.
 HEADERS = 5000
