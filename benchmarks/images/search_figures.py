@@ -139,7 +139,7 @@ def tables(folder: Path, count: int, apart: float, engines: list[str]):
             continue
         built = found[0]["built"]
         for line in found[1:]:
-            rate = QUERIES / line["seconds"]
+            rate = len(line["found"]) / line["seconds"]
             row = Row(title, line["setting"], rate, recall(line["found"], closest), built, line["peak"])
             rows.setdefault(engine, []).append(row)
             print(*row, file=sys.stderr, flush=True)

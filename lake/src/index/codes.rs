@@ -3,7 +3,14 @@
 //! Layout of `n` entries, little-endian, without padding: file numbers (u32), row numbers (u32), scales
 //! (f32), squared lengths (f32), codes (`n` x dimensions i8). A vector is about its code times its scale.
 
+use std::sync::LazyLock;
+
+use fearless_simd::{Level, dispatch};
+
 use super::Metric;
+
+/// Instructions that this processor has.
+pub(super) static LEVEL: LazyLock<Level> = LazyLock::new(Level::new);
 
 /// Vectors on their way into a segment.
 #[derive(Debug, Default)]
@@ -51,7 +58,8 @@ pub(super) struct Entries {
 /// The vector that is searched for, quantized as those in the lists are.
 pub(super) struct Query {
     exact: Vec<f32>,
-    code: Vec<i8>,
+    /// Widened once, not in every product.
+    code: Vec<i16>,
     scale: f32,
     metric: Metric,
 }
@@ -114,6 +122,11 @@ impl Entries {
 
     /// One entry with its score.
     pub(super) fn hit(&self, entry: usize, query: &Query) -> Option<Hit> {
+        dispatch!(*LEVEL, _simd => self.scored_at(entry, query))
+    }
+
+    #[inline(always)]
+    fn scored_at(&self, entry: usize, query: &Query) -> Option<Hit> {
         let dimensions = query.code.len();
         let code = self
             .codes
@@ -131,7 +144,12 @@ impl Entries {
     }
 
     /// Its rows with their scores.
-    pub(super) fn hits<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = Hit> + 'a {
+    pub(super) fn hits(&self, query: &Query) -> Vec<Hit> {
+        dispatch!(*LEVEL, _simd => self.scored(query))
+    }
+
+    #[inline(always)]
+    fn scored(&self, query: &Query) -> Vec<Hit> {
         let places = self.files.iter().zip(&self.rows);
         let codes = self.codes.chunks_exact(query.code.len().max(1));
         let lengths = self.scales.iter().zip(&self.squares);
@@ -143,6 +161,7 @@ impl Entries {
                 file: *file,
                 row: *row,
             })
+            .collect()
     }
 }
 
@@ -160,7 +179,7 @@ impl Query {
         let (scale, code) = quantize(&exact);
         Some(Query {
             exact,
-            code,
+            code: code.into_iter().map(i16::from).collect(),
             scale,
             metric,
         })
@@ -181,6 +200,7 @@ impl Query {
     }
 
     /// The smaller, the nearer; about the distance, up to terms that all rows share.
+    #[inline(always)]
     fn score(&self, code: &[i8], scale: f32, square: f32) -> f32 {
         let product = code_dot(&self.code, code) as f32 * self.scale * scale;
         match self.metric {
@@ -214,8 +234,13 @@ pub(super) fn square(vector: &[f32]) -> f32 {
     dot(vector, vector)
 }
 
-/// In lanes that the compiler turns into SIMD.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    dispatch!(*LEVEL, _simd => inlined_dot(a, b))
+}
+
+/// In lanes that the compiler turns into SIMD, of whatever instructions its caller may use.
+#[inline(always)]
+pub(super) fn inlined_dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
     let ((a_lanes, a_rest), (b_lanes, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut sums = [0.0f32; LANES];
@@ -228,9 +253,10 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-fn code_dot(a: &[i8], b: &[i8]) -> i32 {
+#[inline(always)]
+fn code_dot(a: &[i16], b: &[i8]) -> i32 {
     a.iter()
         .zip(b)
-        .map(|(x, y)| i32::from(i16::from(*x) * i16::from(*y)))
+        .map(|(x, y)| i32::from(*x) * i32::from(*y))
         .sum()
 }

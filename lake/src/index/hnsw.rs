@@ -41,11 +41,12 @@ struct HeadText {
 pub(super) struct Graph {
     head: HeadText,
     entries: Entries,
-    /// Of each node, on each of its levels from 0 up.
-    links: Links,
+    /// As in the segment: of each node the number of its levels, then for each level from 0 up the number of
+    /// its links and the links.
+    links: Vec<u32>,
+    /// Where in `links` each node begins.
+    starts: Vec<usize>,
 }
-
-type Links = Vec<Vec<Vec<u32>>>;
 
 /// A node and how far it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,45 +71,39 @@ impl Ord for Near {
     }
 }
 
-/// Nodes that a walk has seen, without clearing between walks.
+/// Nodes that a walk has seen, a bit for each: few enough bytes to stay in the cache.
 #[derive(Default)]
 struct Seen {
-    walk: u32,
-    marks: Vec<u32>,
+    bits: Vec<u64>,
 }
 
 impl Seen {
     fn begin(&mut self, nodes: usize) {
-        self.walk += 1;
-        self.marks.resize(nodes, 0);
+        self.bits.clear();
+        self.bits.resize(nodes.div_ceil(64), 0);
     }
 
     /// Whether the node was not seen before in this walk.
     fn is_new(&mut self, node: u32) -> bool {
-        match self.marks.get_mut(node as usize) {
-            Some(mark) => std::mem::replace(mark, self.walk) != self.walk,
+        let bit = 1 << (node % 64);
+        match self.bits.get_mut(node as usize / 64) {
+            Some(bits) => std::mem::replace(bits, *bits | bit) & bit == 0,
             None => false,
         }
     }
 }
 
-fn linked(links: &Links, node: u32, level: usize) -> &[u32] {
-    let levels = links.get(node as usize);
-    levels
-        .and_then(|levels| levels.get(level))
-        .map_or(&[], Vec::as_slice)
-}
-
-/// Algorithm 2: the `breadth` nodes of a level nearest to what `score` measures from, nearest first.
-fn walk(
-    links: &Links,
-    level: usize,
+/// Algorithm 2: the `breadth` of `nodes` nearest to what `score` measures from, nearest first. `linked` gives
+/// a node's links on the level that is walked.
+fn walk<'a>(
+    nodes: usize,
+    linked: &impl Fn(u32) -> &'a [u32],
     from: &[Near],
     breadth: usize,
     seen: &mut Seen,
     score: &impl Fn(u32) -> f32,
 ) -> Vec<Near> {
-    seen.begin(links.len());
+    seen.begin(nodes);
     let mut open: BinaryHeap<Reverse<Near>> = BinaryHeap::new();
     let mut best: BinaryHeap<Near> = BinaryHeap::new();
     for &near in from {
@@ -121,7 +116,7 @@ fn walk(
         if best.len() >= breadth && next.score > worst {
             break;
         }
-        for &node in linked(links, next.node, level) {
+        for &node in linked(next.node) {
             if !seen.is_new(node) {
                 continue;
             }
@@ -147,12 +142,20 @@ struct Builder<'a> {
     vectors: &'a Vectors,
     metric: Metric,
     squares: Vec<f32>,
-    links: Links,
+    /// Of each node, on each of its levels from 0 up.
+    links: Vec<Vec<Vec<u32>>>,
     entry: u32,
     seen: Seen,
 }
 
 impl Builder<'_> {
+    fn linked(&self, node: u32, level: usize) -> &[u32] {
+        let levels = self.links.get(node as usize);
+        levels
+            .and_then(|levels| levels.get(level))
+            .map_or(&[], Vec::as_slice)
+    }
+
     fn distance(&self, a: u32, b: u32) -> f32 {
         let product = dot(self.vectors.row(a as usize), self.vectors.row(b as usize));
         let square = |node: u32| self.squares.get(node as usize).copied().unwrap_or_default();
@@ -204,7 +207,8 @@ impl Builder<'_> {
         for layer in (0..top).rev() {
             let breadth = if layer > level { 1 } else { BUILD_BREADTH };
             let score = |other: u32| self.distance(other, node);
-            from = walk(&self.links, layer, &from, breadth, &mut seen, &score);
+            let linked = |other: u32| self.linked(other, layer);
+            from = walk(self.links.len(), &linked, &from, breadth, &mut seen, &score);
             if layer <= level {
                 self.connect(node, layer, &from);
             }
@@ -219,7 +223,7 @@ impl Builder<'_> {
         let most = if level == 0 { LINKS_BELOW } else { LINKS };
         let chosen = self.chosen(near, LINKS);
         for &other in &chosen {
-            let mut back = linked(&self.links, other, level).to_vec();
+            let mut back = self.linked(other, level).to_vec();
             back.push(node);
             if back.len() > most {
                 let mut near: Vec<Near> = back
@@ -294,27 +298,28 @@ impl Graph {
         let entries = head.rows.checked_mul(entry_bytes(head.dimensions))?;
         let (entries, rest) = rest.split_at_checked(entries)?;
         let entries = Entries::decode(head.rows, head.dimensions, entries)?;
-        let numbers = integers(rest);
-        let mut numbers = numbers.iter().copied();
-        let mut links = Vec::with_capacity(head.rows);
+        let links = integers(rest);
+        let mut starts = Vec::with_capacity(head.rows);
+        let mut end = 0;
         for _ in 0..head.rows {
-            let levels = numbers.next().filter(|n| *n as usize <= MAX_LEVEL + 1)?;
-            let mut node = Vec::with_capacity(levels as usize);
-            for _ in 0..levels {
-                let count = numbers.next().filter(|n| *n as usize <= LINKS_BELOW)? as usize;
-                let level: Vec<u32> = numbers.by_ref().take(count).collect();
-                let leads_out = level.iter().any(|other| *other as usize >= head.rows);
-                if level.len() < count || leads_out {
+            starts.push(end);
+            let levels = links.get(end).filter(|n| **n as usize <= MAX_LEVEL + 1)?;
+            end += 1;
+            for _ in 0..*levels {
+                let count = *links.get(end).filter(|n| **n as usize <= LINKS_BELOW)?;
+                let level = end + 1..end + 1 + count as usize;
+                let leads_out = |other: &u32| *other as usize >= head.rows;
+                if links.get(level.clone())?.iter().any(leads_out) {
                     return None;
                 }
-                node.push(level);
+                end = level.end;
             }
-            links.push(node);
         }
         Some(Graph {
             head,
             entries,
             links,
+            starts,
         })
     }
 
@@ -325,13 +330,32 @@ impl Graph {
 
     /// Bytes it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        let links: usize = self
-            .links
-            .iter()
-            .flatten()
-            .map(|links| 24 + 4 * links.len())
-            .sum();
-        self.entries.bytes() + links + 24 * self.links.len()
+        self.entries.bytes() + 4 * self.links.len() + 8 * self.starts.len()
+    }
+
+    /// How many levels a node is on.
+    fn levels(&self, node: u32) -> usize {
+        let start = self.starts.get(node as usize);
+        start
+            .and_then(|start| self.links.get(*start))
+            .map_or(0, |levels| *levels as usize)
+    }
+
+    /// A node's links on one of its levels.
+    fn linked(&self, node: u32, level: usize) -> &[u32] {
+        let of_level = || {
+            let mut at = self.starts.get(node as usize)? + 1;
+            for _ in 0..level {
+                at += 1 + *self.links.get(at)? as usize;
+            }
+            let count = *self.links.get(at)? as usize;
+            self.links.get(at + 1..at + 1 + count)
+        };
+        if level < self.levels(node) {
+            of_level().unwrap_or_default()
+        } else {
+            &[]
+        }
     }
 
     /// About the `count` nearest rows, algorithm 5.
@@ -342,7 +366,7 @@ impl Graph {
         };
         let mut seen = Seen::default();
         let entry = self.head.entry;
-        let top = self.links.get(entry as usize).map_or(0, Vec::len);
+        let top = self.levels(entry);
         let mut from = vec![Near {
             score: score(entry),
             node: entry,
@@ -350,7 +374,8 @@ impl Graph {
         let wide = breadth.unwrap_or(MIN_BREADTH).max(count);
         for level in (0..top).rev() {
             let breadth = if level > 0 { 1 } else { wide };
-            from = walk(&self.links, level, &from, breadth, &mut seen, &score);
+            let linked = |node: u32| self.linked(node, level);
+            from = walk(self.starts.len(), &linked, &from, breadth, &mut seen, &score);
         }
         let hits = from
             .iter()

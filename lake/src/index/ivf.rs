@@ -3,12 +3,14 @@
 //! Layout: a head as JSON with its length (u32) in front; the centroids (`lists` x `dimensions` f32); then
 //! each list as one block of [entries](super::codes).
 
+use fearless_simd::dispatch;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::index::sample};
 use serde::{Deserialize, Serialize};
 
 use super::Metric;
 use super::codes::{
-    Encoded, Entries, Query, Vectors, dot, encode_entries, entry_bytes, floats, square,
+    Encoded, Entries, LEVEL, Query, Vectors, dot, encode_entries, entry_bytes, floats, inlined_dot,
+    square,
 };
 use crate::error::{LakeError, Result};
 
@@ -251,8 +253,13 @@ fn half_squares(centroids: &[f32], dimensions: usize) -> Vec<f32> {
 
 /// The centroid nearest to the vector: |v - c|² is least where v·c - |c|²/2 is greatest.
 fn nearest(vector: &[f32], centroids: &[f32], halves: &[f32], dimensions: usize) -> usize {
+    dispatch!(*LEVEL, _simd => nearest_of(vector, centroids, halves, dimensions))
+}
+
+#[inline(always)]
+fn nearest_of(vector: &[f32], centroids: &[f32], halves: &[f32], dimensions: usize) -> usize {
     let each = centroids.chunks_exact(dimensions.max(1)).zip(halves);
-    let scores = each.map(|(centroid, half)| dot(vector, centroid) - half);
+    let scores = each.map(|(centroid, half)| inlined_dot(vector, centroid) - half);
     let mut best = (f32::NEG_INFINITY, 0);
     for (list, score) in scores.enumerate() {
         if score > best.0 {
