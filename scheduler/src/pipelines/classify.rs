@@ -113,6 +113,15 @@ fn list(column: ArrayRef) -> ScalarValue {
     SingleRowListArrayBuilder::new(column).build_list_scalar()
 }
 
+/// What `call` finds about each of `vectors`, as columns. Unnested, because DataFusion moves the fields that a
+/// query takes of a struct down to where it is made, and then makes it anew for each of them.
+fn classes(call: &str, vectors: &str) -> String {
+    format!(
+        "(SELECT image_id, date_partition, unnest({call}) FROM {vectors}) \
+         AS classes(image_id, date_partition, classification, confidence, processing_time)"
+    )
+}
+
 async fn nearest(
     by: &Conductor,
     classify: &ClassifyFeatures,
@@ -124,10 +133,9 @@ async fn nearest(
         let vectors = vectors.to_owned();
         Box::new(move |moment| {
             format!(
-                "SELECT image_id, class['label'] AS classification, class['confidence'] AS confidence, \
-                 class['seconds'] AS processing_time, {moment} AS created_at, date_partition \
-                 FROM (SELECT image_id, vector_classify(vector, $1, $2, {k}) AS class, date_partition \
-                 FROM {vectors}) WHERE class IS NOT NULL"
+                "SELECT image_id, classification, confidence, processing_time, {moment} AS created_at, \
+                 date_partition FROM {} WHERE classification IS NOT NULL",
+                classes(&format!("vector_classify(vector, $1, $2, {k})"), &vectors)
             )
         })
     };
@@ -179,13 +187,12 @@ async fn kmeans(
     by.query.progress.set_copy(totals);
     let sql = format!(
         "INSERT OVERWRITE {} BY NAME \
-         SELECT image_id, concat('cluster ', class['cluster']) AS classification, \
-         class['confidence'] AS confidence, class['seconds'] AS processing_time, \
-         {} AS created_at, date_partition \
-         FROM (SELECT image_id, vector_cluster(vector, $1) AS class, date_partition FROM {vectors}) \
-         WHERE class IS NOT NULL",
+         SELECT image_id, concat('cluster ', classification) AS classification, confidence, \
+         processing_time, {} AS created_at, date_partition \
+         FROM {} WHERE classification IS NOT NULL",
         classify.target.to_sql(),
-        timestamp(&Utc::now())
+        timestamp(&Utc::now()),
+        classes("vector_cluster(vector, $1)", vectors)
     );
     let centroids = ParamValues::List(vec![ScalarAndMetadata::from(list(centroids))]);
     let planned = by.statements.plan(&by.session, &sql, Some(centroids));

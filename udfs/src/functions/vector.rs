@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 
 use super::VECTORS;
 use super::vector_math::{
-    absolute_distance, cosine, cosine_to, inner_product, l2_norm, squared_distance,
+    absolute_distance, cosine, cosine_of, inner_product, l2_norm, squared_distance,
 };
 use super::vectors::{Element, Rows, Vectors, coerce, over_rows};
 
@@ -66,9 +66,10 @@ impl Measure {
     /// As [`Self::of`], to a vector that many are compared with.
     fn to_constant<A: Element>(self, a: &[A], constant: &Constant) -> Option<f64> {
         let b = constant.values.as_slice();
+        let cosine = || cosine_of(inner_product(a, b), l2_norm(a), constant.magnitude);
         match self {
-            Self::CosineSimilarity => cosine_to(a, b, constant.magnitude),
-            Self::CosineDistance => cosine_to(a, b, constant.magnitude).map(|cosine| 1.0 - cosine),
+            Self::CosineSimilarity => cosine(),
+            Self::CosineDistance => cosine().map(|cosine| 1.0 - cosine),
             Self::L2Distance | Self::L1Distance | Self::InnerProduct => self.of(a, b),
         }
     }

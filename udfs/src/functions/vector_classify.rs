@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 };
 
 use super::VECTORS;
-use super::vector_math::{cosine_to, l2_norm, squared_distance};
+use super::vector_math::{cosine_of, inner_product, l2_norm, squared_distance};
 use super::vectors::{Element, Rows, Vectors, coerce, over_rows, row_in};
 
 /// Nearer than this is the same direction, up to rounding.
@@ -267,14 +267,16 @@ impl Voters {
     /// The class with the most weight among the `k` nearest, and its share of their weight. Weights are the
     /// inverses of distances; those at no distance outweigh all others.
     fn vote<T: Element>(&self, vector: &[T], known: &Known) -> Option<(usize, f64)> {
+        let magnitude = l2_norm(vector);
         let compared = known
             .vectors
             .iter()
             .zip(&known.magnitudes)
             .zip(&self.classes);
         let mut nearest: Vec<(f64, usize)> = compared
-            .filter_map(|((example, magnitude), class)| {
-                let cosine = cosine_to(vector, example, *magnitude)?;
+            .filter_map(|((example, its_magnitude), class)| {
+                let product = inner_product(vector, example);
+                let cosine = cosine_of(product, magnitude, *its_magnitude)?;
                 Some((1.0 - cosine, *class))
             })
             .collect();

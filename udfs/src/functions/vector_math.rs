@@ -6,63 +6,50 @@
 /// How many sums run side by side; the compiler makes SIMD of them.
 const LANES: usize = 8;
 
-/// Sums of `N` terms over the pairs of `a` and `b`, which are as long as the shorter of both.
-fn sums<const N: usize, A: Copy + Into<f64>, B: Copy + Into<f64>>(
+/// Sum of a term over the pairs of `a` and `b`, which are as long as the shorter of both.
+fn sum<A: Copy + Into<f64>, B: Copy + Into<f64>>(
     a: &[A],
     b: &[B],
-    terms: impl Fn(f64, f64) -> [f64; N],
-) -> [f64; N] {
+    term: impl Fn(f64, f64) -> f64,
+) -> f64 {
     let (a_lanes, a_rest) = a.as_chunks::<LANES>();
     let (b_lanes, b_rest) = b.as_chunks::<LANES>();
-    let mut sums = [[0.0; LANES]; N];
+    let mut sums = [0.0; LANES];
     for (a, b) in a_lanes.iter().zip(b_lanes) {
         for lane in 0..LANES {
-            let terms = terms(a[lane].into(), b[lane].into());
-            for term in 0..N {
-                sums[term][lane] += terms[term];
-            }
+            sums[lane] += term(a[lane].into(), b[lane].into());
         }
     }
     for (a, b) in a_rest.iter().zip(b_rest) {
-        let terms = terms((*a).into(), (*b).into());
-        for term in 0..N {
-            sums[term][0] += terms[term];
-        }
+        sums[0] += term((*a).into(), (*b).into());
     }
-    sums.map(|lanes| lanes.iter().sum())
+    sums.iter().sum()
 }
 
 /// Σ aᵢ bᵢ.
 pub(crate) fn inner_product<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> f64 {
-    let [sum] = sums(a, b, |a, b| [a * b]);
-    sum
+    sum(a, b, |a, b| a * b)
 }
 
 /// Σ (aᵢ - bᵢ)².
 pub(crate) fn squared_distance<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> f64 {
-    let [sum] = sums(a, b, |a, b| [(a - b) * (a - b)]);
-    sum
+    sum(a, b, |a, b| (a - b) * (a - b))
 }
 
 /// Σ |aᵢ - bᵢ|.
 pub(crate) fn absolute_distance<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> f64 {
-    let [sum] = sums(a, b, |a, b| [(a - b).abs()]);
-    sum
+    sum(a, b, |a, b| (a - b).abs())
 }
 
 /// Cosine of the angle between `a` and `b`; `None` if one of them has no direction.
 pub(crate) fn cosine<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> Option<f64> {
-    let [product, a_squares, b_squares] = sums(a, b, |a, b| [a * b, a * a, b * b]);
-    cosine_of(product, a_squares.sqrt(), b_squares.sqrt())
+    // One sum after the other: the vectors stay in the cache, and of several sums in one loop the compiler
+    // makes no SIMD, which takes 1.6 times as long.
+    cosine_of(inner_product(a, b), l2_norm(a), l2_norm(b))
 }
 
-/// As [`cosine`], where the magnitude of `b` is known.
-pub(crate) fn cosine_to<A: Copy + Into<f64>>(a: &[A], b: &[f64], magnitude: f64) -> Option<f64> {
-    let [product, squares] = sums(a, b, |a, b| [a * b, a * a]);
-    cosine_of(product, squares.sqrt(), magnitude)
-}
-
-fn cosine_of(product: f64, a_magnitude: f64, b_magnitude: f64) -> Option<f64> {
+/// As [`cosine`], of the inner product of two vectors and the magnitude of each.
+pub(crate) fn cosine_of(product: f64, a_magnitude: f64, b_magnitude: f64) -> Option<f64> {
     if a_magnitude == 0.0 || b_magnitude == 0.0 {
         return None;
     }
@@ -72,8 +59,7 @@ fn cosine_of(product: f64, a_magnitude: f64, b_magnitude: f64) -> Option<f64> {
 
 /// Σ |aᵢ|.
 pub(crate) fn l1_norm<A: Copy + Into<f64>>(a: &[A]) -> f64 {
-    let [sum] = sums(a, a, |a, _| [a.abs()]);
-    sum
+    sum(a, a, |a, _| a.abs())
 }
 
 /// √ Σ aᵢ².

@@ -348,3 +348,28 @@ fn cosine_distance_is_ours_and_not_the_one_of_datafusion() {
         assert!(state.aggregate_functions().contains_key(name), "{name}");
     }
 }
+
+#[tokio::test]
+async fn an_unnested_class_is_found_once_and_null_for_what_has_no_direction() {
+    let context = fixed("v", 2, &[1.0, 0.1, 0.2, 1.0, 0.0, 0.0]);
+    for (call, expected) in [
+        (
+            "vector_classify(v, [[1, 0], [0, 1], [1, 1]], ['a', 'b', 'b'], 1)",
+            ["a,true", "b,true", ",false"],
+        ),
+        (
+            "vector_cluster(v, [[0, 1], [1, 0]])",
+            ["1,true", "0,true", "0,true"],
+        ),
+    ] {
+        let sql = format!(
+            "SELECT class, (confidence >= 0 AND seconds >= 0) IS TRUE FROM (SELECT unnest({call}) FROM t) \
+             AS found(class, confidence, seconds)"
+        );
+        assert_eq!(rows(&context, &sql).await, expected);
+        let plan = rows(&context, &format!("EXPLAIN {sql} WHERE class IS NOT NULL")).await;
+        let computed = plan.iter().filter(|line| line.contains("(v@0, "));
+        let calls: usize = computed.map(|line| line.matches("(v@0, ").count()).sum();
+        assert_eq!(calls, 1, "{plan:#?}");
+    }
+}
