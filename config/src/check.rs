@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::layers::Origins;
 use url::Url;
 
-use crate::{ByteSize, ConfigError, Settings};
+use crate::{ByteSize, ConfigError, Settings, shown_url};
 
 /// Checks every value that has a range, and those that must fit each other.
 pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), ConfigError> {
@@ -82,7 +82,10 @@ pub(crate) fn check(settings: &Settings, origins: &Origins) -> Result<(), Config
         if !url.is_some_and(|url| ["http", "https", "file"].contains(&url.scheme())) {
             return Err(origins.refuse(
                 "images.url_allow",
-                format!("\"{entry}\" is not a URL such as https://images.example.com/"),
+                format!(
+                    "\"{}\" is not a URL such as https://images.example.com/",
+                    shown_url(entry)
+                ),
             ));
         }
     }

@@ -27,6 +27,7 @@ mod process;
 mod rolling;
 mod secret;
 mod settings;
+mod shown;
 mod signals;
 mod stack;
 mod storage;
@@ -34,13 +35,14 @@ mod units;
 
 pub use catalog::{AttachedCatalog, AttachedKind, CatalogSettings};
 pub use error::ConfigError;
-pub use place::{STORE_SCHEMES, store_url};
+pub use place::{STORE_SCHEMES, check_store_url, store_url};
 pub use process::ProcessArgs;
 pub use secret::Secret;
 pub use settings::{
     Cluster, ExecutorSettings, FlightSettings, ImageSettings, ModelSettings, Placement, Processing,
     QuerySettings, SchedulerSettings, Settings, WriteSettings,
 };
+pub use shown::shown_url;
 pub use signals::stop_on_signal;
 pub use stack::deepen_stacks;
 pub use storage::{AzureSettings, GcsSettings, S3Settings, Storage};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::layers::Origins;
-use crate::{ConfigError, Settings};
+use crate::{ConfigError, Settings, shown_url};
 
 /// Schemes of the object stores Shoal reads and writes.
 pub const STORE_SCHEMES: [&str; 5] = ["file", "s3", "az", "abfss", "gs"];
@@ -93,18 +93,17 @@ pub fn store_url(text: &str, folder: &Path) -> Result<String, String> {
     }
     if scheme == "file" && !rest.starts_with('/') {
         return Err(format!(
-            "\"{text}\" is not absolute; write file:///path or a plain path"
+            "\"{}\" is not absolute; write file:///path or a plain path",
+            shown_url(text)
         ));
     }
-    let mut url = Url::parse(text).map_err(|error| format!("\"{text}\" is not a URL: {error}"))?;
-    if url.password().is_some() {
-        return Err(
-            "holds a password; credentials belong in the keys of the store below `storage:`".into(),
-        );
-    }
+    let mut url = Url::parse(text)
+        .map_err(|error| format!("\"{}\" is not a URL: {error}", shown_url(text)))?;
+    check_store_url(&url)?;
     if scheme != "file" && url.host_str().is_none_or(str::is_empty) {
         return Err(format!(
-            "\"{text}\" names no bucket; write {scheme}://bucket/prefix/"
+            "\"{}\" names no bucket; write {scheme}://bucket/prefix/",
+            shown_url(text)
         ));
     }
     if !url.path().ends_with('/') {
@@ -112,6 +111,28 @@ pub fn store_url(text: &str, folder: &Path) -> Result<String, String> {
         url.set_path(&with_slash);
     }
     Ok(url.into())
+}
+
+/// Checks that the URL of something in a store names its place and no more.
+///
+/// # Errors
+/// When it holds credentials, which it would carry into plans, catalogs and messages, or a query or fragment, which
+/// no store is asked with. The error is the rest of a sentence that begins with the URL.
+pub fn check_store_url(url: &Url) -> Result<(), String> {
+    let is_container = url.scheme() == "abfss";
+    if url.password().is_some() || !(url.username().is_empty() || is_container) {
+        return Err(
+            "holds a user or password; credentials belong in the keys of the store below `storage:`"
+                .into(),
+        );
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(
+            "goes on after its path with ? or #; leave that out, or write %3F or %23 if it belongs to a name"
+                .into(),
+        );
+    }
+    Ok(())
 }
 
 /// A database URL; the file of a SQLite one is made absolute. Messages never repeat the URL, which
@@ -155,11 +176,30 @@ mod tests {
             ("file:///abs", "file:///abs/"),
             ("s3://datalake/raw", "s3://datalake/raw/"),
             ("s3://datalake", "s3://datalake/"),
+            ("abfss://box@acct/raw", "abfss://box@acct/raw/"),
         ] {
             assert_eq!(store_url(text, folder).as_deref(), Ok(url), "{text}");
         }
-        for text in ["", "hdfs://x/y", "file://x", "s3:///x", "s3://k:v@b/x"] {
+        for text in ["", "hdfs://x/y", "file://x", "s3:///x"] {
             assert!(store_url(text, folder).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_place_holds_no_credentials_and_its_refusal_does_not_repeat_them() {
+        for (text, reason) in [
+            ("s3://me:secret@b/x", "credentials belong"),
+            ("s3://secret@b/x", "credentials belong"),
+            ("abfss://box:secret@acct/x", "credentials belong"),
+            ("az://box/x?sig=secret", "%3F"),
+            ("s3://b/x#secret", "%23"),
+            ("s3://me:secret@", "is not a URL"),
+            ("file://secret@x/", "is not absolute"),
+            ("https://me:secret@h/?secret", "not a store"),
+        ] {
+            let refused = store_url(text, Path::new("/lake")).unwrap_err();
+            assert!(refused.contains(reason), "{text}: {refused}");
+            assert!(!refused.contains("secret"), "{text}: {refused}");
         }
     }
 

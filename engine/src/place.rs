@@ -248,7 +248,10 @@ fn folder_name(name: &str) -> String {
 
 /// A location as the statement gives it, as a URL.
 pub fn location_url(location: &str) -> Result<Url> {
-    let wrong = |reason: String| EngineError::invalid(format!("location '{location}' {reason}"));
+    let wrong = |reason: String| {
+        let shown = shoal_config::shown_url(location);
+        EngineError::invalid(format!("location '{shown}' {reason}"))
+    };
     if !location.contains("://") && !location.starts_with('/') {
         return Err(wrong(
             "is relative; write an absolute path or a URL such as s3://bucket/folder/".into(),

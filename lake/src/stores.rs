@@ -13,7 +13,7 @@ use object_store::{
     gcp::GoogleCloudStorageBuilder, local::LocalFileSystem, path::Path,
 };
 use parking_lot::RwLock;
-use shoal_config::{Secret, Storage};
+use shoal_config::{Secret, Storage, shown_url};
 use std::collections::HashMap;
 use url::{Position, Url};
 
@@ -68,8 +68,10 @@ impl Stores {
 
     /// The path of `url` inside its store.
     pub fn path(url: &Url) -> Result<Path> {
-        Path::from_url_path(url.path())
-            .map_err(|e| LakeError::Invalid(format!("{url} is not a usable location: {e}")))
+        Path::from_url_path(url.path()).map_err(|e| {
+            let shown = shown_url(url.as_str());
+            LakeError::Invalid(format!("{shown} is not a usable location: {e}"))
+        })
     }
 
     /// The part of `url` that names its store, as DataFusion's plans carry it.
@@ -89,7 +91,8 @@ impl Stores {
             }
             "gs" => Ok(Arc::new(self.gcs(url).build().map_err(opening())?)),
             other => Err(LakeError::Invalid(format!(
-                "{url}: Shoal does not know the scheme {other}://; use file://, s3://, az://, abfss:// or gs://"
+                "{}: Shoal does not know the scheme {other}://; use file://, s3://, az://, abfss:// or gs://",
+                shown_url(url.as_str())
             ))),
         }
     }

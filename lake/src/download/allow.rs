@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use percent_encoding::percent_decode_str;
+use shoal_config::shown_url;
 use url::{Host, Url};
 
 use crate::error::{LakeError, Result};
@@ -21,7 +23,7 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// The entries of `images.url_allow`. An entry allows its URL and all below it: same scheme, host and port,
-/// and a path that goes on where the entry's ends.
+/// and a path that goes on where the entry's ends and does not lead up again, however a server decodes it.
 #[derive(Debug)]
 pub(super) struct AllowList {
     entries: Vec<Url>,
@@ -34,7 +36,10 @@ impl AllowList {
     pub(super) fn new(entries: &[String]) -> Result<Self> {
         let entries = entries.iter().map(|entry| {
             Url::parse(entry).map_err(|error| {
-                LakeError::Invalid(format!("images.url_allow: {entry:?} is no URL: {error}"))
+                LakeError::Invalid(format!(
+                    "images.url_allow: {:?} is no URL: {error}",
+                    shown_url(entry)
+                ))
             })
         });
         let entries = entries.collect::<Result<Vec<Url>>>()?;
@@ -53,7 +58,8 @@ impl AllowList {
             None => format!("{}://", url.scheme()),
         };
         Err(Refused(format!(
-            "url_download may not read from {place} ({url}); the setting images.url_allow lists what it may"
+            "url_download may not read from {place} ({}); the setting images.url_allow lists what it may",
+            shown_url(url.as_str())
         )))
     }
 
@@ -91,6 +97,23 @@ fn allows(entry: &Url, url: &Url) -> bool {
         && rest.is_some_and(|rest| {
             rest.is_empty() || entry.path().ends_with('/') || rest.starts_with('/')
         })
+        && !leads_up(url.path())
+}
+
+/// Whether a server may take the path for one with `..` in it. [`Url`] has taken away those that every server
+/// sees, plain or as `%2e`. The rest depends: one decodes `%2f` before it looks for `..`, a proxy before it may
+/// have decoded once already, others take `\` for a slash, or cut parameters off as in `..;x`.
+fn leads_up(path: &str) -> bool {
+    let mut path = path.to_owned();
+    loop {
+        let decoded = percent_decode_str(&path).decode_utf8_lossy().into_owned();
+        if decoded == path {
+            break;
+        }
+        path = decoded;
+    }
+    path.split(['/', '\\'])
+        .any(|part| part.split(';').next() == Some(".."))
 }
 
 #[cfg(test)]
@@ -117,6 +140,8 @@ mod tests {
             "http://b.org:8080/pub",
             "http://b.org:8080/pub/x.png",
             "file:///photos/x.png",
+            "http://b.org:8080/pub/o/images%2Fcat..jpg",
+            "http://b.org:8080/pub/50%25/..x/a;b.png?next=../c",
         ] {
             assert!(allowed(&entries, url), "{url}");
         }
@@ -131,6 +156,15 @@ mod tests {
             "http://b.org:8080/pub/%2e%2e/secret",
             "file:///photos/../etc/passwd",
             "file:///etc/passwd",
+            // What some servers decode before they look for dots.
+            "http://b.org:8080/pub/..%2fsecret",
+            "http://b.org:8080/pub/x%2F..%2F..%2Fsecret",
+            "http://b.org:8080/pub/%2e%2e%2fsecret",
+            "http://b.org:8080/pub/..%5csecret",
+            "http://b.org:8080/pub/..\\secret",
+            "http://b.org:8080/pub/%252e%252e%252fsecret",
+            "http://b.org:8080/pub/..;x=1/secret",
+            "file:///photos/..%2fetc/passwd",
         ] {
             assert!(!allowed(&entries, url), "{url}");
         }
@@ -157,6 +191,15 @@ mod tests {
             message.contains("10.0.0.8 is private") && message.contains("images.url_allow"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_refusal_names_the_file_and_no_credentials() {
+        let list = AllowList::new(&["https://h/ok/".into()]).unwrap();
+        let url = Url::parse("https://me:secret@h/a.jpg?X-Amz-Signature=secret").unwrap();
+        let message = list.check(&url).unwrap_err().to_string();
+        assert!(message.contains("(https://h/a.jpg)"), "{message}");
+        assert!(!message.contains("secret"), "{message}");
     }
 
     #[test]

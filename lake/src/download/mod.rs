@@ -5,7 +5,8 @@
 //!   a private address that is not listed itself;
 //! - no file larger than `images.max_file_bytes` is held, and none takes longer than
 //!   `images.url_timeout_seconds`;
-//! - a process has at most [`CONNECTIONS`] downloads under way.
+//! - a process has at most [`CONNECTIONS`] downloads under way;
+//! - no message repeats what may be credentials in a URL.
 
 mod address;
 mod allow;
@@ -18,7 +19,7 @@ use arrow::buffer::Buffer;
 use futures::StreamExt as _;
 use object_store::ObjectStoreExt as _;
 use reqwest::{Client, redirect};
-use shoal_config::ImageSettings;
+use shoal_config::{ImageSettings, check_store_url, shown_url};
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -154,21 +155,30 @@ enum Failure {
     Failed(String),
 }
 
+fn failed(url: &Url, reason: String) -> Failure {
+    Failure::Failed(format!("{}: {reason}", shown_url(url.as_str())))
+}
+
 impl Source {
     /// The URL that `text` is, if it may be fetched, or why it is none.
     fn check(&self, text: &str) -> Result<std::result::Result<Url, String>> {
         let url = match Url::parse(text) {
             Ok(url) => url,
-            Err(error) => return Ok(Err(format!("{text:?} is no URL: {error}"))),
+            Err(error) => return Ok(Err(format!("{:?} is no URL: {error}", shown_url(text)))),
         };
+        let shown = || shown_url(text);
         match url.scheme() {
             "http" | "https" | "file" => match self.allowed.check(&url) {
                 Ok(()) => Ok(Ok(url)),
                 Err(refused) => Err(LakeError::Invalid(refused.to_string())),
             },
-            scheme if shoal_config::STORE_SCHEMES.contains(&scheme) => Ok(Ok(url)),
+            scheme if shoal_config::STORE_SCHEMES.contains(&scheme) => {
+                let refused = |reason: String| format!("{} {reason}", shown());
+                Ok(check_store_url(&url).map(|()| url).map_err(refused))
+            }
             scheme => Ok(Err(format!(
-                "{text}: {scheme}:// is neither http(s):// nor an object store"
+                "{}: {scheme}:// is neither http(s):// nor an object store",
+                shown()
             ))),
         }
     }
@@ -178,7 +188,7 @@ impl Source {
         url: std::result::Result<Url, String>,
     ) -> std::result::Result<Buffer, Failure> {
         let url = url.map_err(Failure::Failed)?;
-        let failed = |reason: String| Failure::Failed(format!("{url}: {reason}"));
+        let failed = |reason| failed(&url, reason);
         let _slot = SLOTS
             .acquire()
             .await
@@ -208,7 +218,7 @@ impl Source {
     }
 
     async fn over_http(&self, url: &Url) -> std::result::Result<Buffer, Failure> {
-        let failed = |reason: String| Failure::Failed(format!("{url}: {reason}"));
+        let failed = |reason| failed(url, reason);
         let client = self.client().map_err(|error| failed(told(&error)))?;
         let answer = client.get(url.clone()).send().await;
         let answer = answer.map_err(|error| match refusal(&error) {
@@ -294,6 +304,9 @@ fn told(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
     use shoal_config::{ImageSettings, Storage};
 
     use super::*;
@@ -316,6 +329,65 @@ mod tests {
             error.contains("is private") && error.contains("images.url_allow"),
             "{error}"
         );
+    }
+
+    /// A server that answers the given number of requests with a redirect to `target`.
+    fn redirects(requests: usize, target: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().take(requests) {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                let answer = format!(
+                    "HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        format!("http://{address}")
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_redirect_is_checked_as_the_url_was_and_told_of_without_credentials() {
+        let server = redirects(1, "/public/..%2fprivate/x.jpg?X-Amz-Signature=secret");
+        let downloads = downloads(&[&format!("{server}/public/")]);
+        let [answer] = downloads
+            .fetch(&[&format!("{server}/public/a.jpg?sig=secret")])
+            .unwrap()
+            .try_into()
+            .unwrap();
+        let reason = answer.unwrap_err();
+        assert!(
+            reason.contains("/public/a.jpg: redirect refused: it redirects elsewhere")
+                && reason.contains("/public/..%2fprivate/x.jpg"),
+            "{reason}"
+        );
+        assert!(!reason.contains("secret"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn why_there_is_no_file_is_told_without_credentials() {
+        for url in [
+            "s3://me:secret@bucket/a.jpg",
+            "s3://bucket/a.jpg?X-Amz-Signature=secret",
+            "https://me:secret/x@h/a.jpg",
+            "me:secret@h/a.jpg",
+            "ftp://me:secret@h/a.jpg?secret",
+        ] {
+            let reason = downloads(&[]).fetch(&[url]).unwrap().remove(0).unwrap_err();
+            assert!(
+                reason.contains("a.jpg") && !reason.contains("secret"),
+                "{url}: {reason}"
+            );
+        }
+        for url in ["https://me:secret@h/a.jpg?secret", "file:///a.jpg?secret"] {
+            let error = downloads(&[]).fetch(&[url]).unwrap_err().to_string();
+            assert!(
+                error.contains("a.jpg") && !error.contains("secret"),
+                "{url}: {error}"
+            );
+        }
     }
 
     #[tokio::test]
