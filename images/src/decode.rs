@@ -3,10 +3,12 @@
 //! [`decode`] probes first, so a cut-short or oversized file never reaches a decoder; it bounds
 //! what the decoder may allocate, and turns a decoder's panic into an [`ImageError`].
 //!
-//! The time limit is looked at while a decoder reads: after every 64 KiB of the file, and before
-//! every strip or tile of a TIFF. So PNG, BMP, GIF and TIFF stop soon after it. JPEG and WebP
-//! are read as a whole before their pixels are computed, and cannot be stopped there; their work is
-//! bounded by the pixel limit (and, for a progressive JPEG, by the number of its scans).
+//! The time limit is looked at while a decoder reads: after every 64 KiB of the file, before every
+//! strip or tile of a TIFF, and after every row of blocks of a
+//! JPEG in each of its scans.
+//! So all of these stop soon after it. WebP, and JPEG of four components, are read as a whole before
+//! their pixels are computed, and cannot be stopped there; their work is bounded by the pixel limit
+//! (and, for a progressive JPEG, by the number of its scans).
 //!
 //! Memory is computed from headers before a pixel is decoded. One thing cannot be seen there: the
 //! prefix codes of a lossless WebP, which a file of several megabytes made for the purpose can blow
@@ -30,8 +32,8 @@ use crate::convert::{Mode, WHITE, convert};
 use crate::error::ImageError;
 use crate::jpeg;
 use crate::probe::{Format, ImageInfo, Limits, probe};
-pub(crate) use budget::check_memory;
-use budget::{Deadline, TimedReader};
+use budget::TimedReader;
+pub(crate) use budget::{Deadline, check_memory};
 
 /// What unpacking takes beside pixels: buffers and code tables.
 const UNPACKING_BYTES: u64 = 256 * 1024;
@@ -138,7 +140,7 @@ fn decode_probed(
     let decoded = match info.format {
         Format::Gif => gif::decode(content, info, limits, deadline),
         Format::Tiff => tiff::decode(content, info, limits, deadline),
-        Format::Jpeg => jpeg::decode(content, (info.width, info.height), side),
+        Format::Jpeg => jpeg::decode(content, (info.width, info.height), side, deadline),
         Format::Png => png::decode(content, info, limits, deadline),
         Format::WebP => WebPDecoder::new(reader)
             .and_then(DynamicImage::from_decoder)

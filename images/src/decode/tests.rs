@@ -93,6 +93,7 @@ fn decoding_stops_when_the_time_is_over() {
         Rgb([(mixed >> 8) as u8, (mixed >> 16) as u8, (mixed >> 24) as u8])
     }));
     for format in [
+        ImageFormat::Jpeg,
         ImageFormat::Png,
         ImageFormat::Tiff,
         ImageFormat::Gif,

@@ -7,14 +7,16 @@ use super::frame::{Frame, Scan};
 use super::huffman::{HuffmanTable, SkipTable};
 use super::scan::{Visitor, walk};
 use super::segments::Tables;
+use crate::decode::Deadline;
 
 /// Reads the components of `scan` into their planes, and paints as it goes if all are in this scan;
-/// `None` if the scan is broken.
+/// `None` if the scan is broken or the time over.
 pub(super) fn read_scan(
     frame: &Frame,
     scan: &Scan,
     tables: &Tables,
     data: &EntropyCoded,
+    deadline: Deadline,
     canvas: &mut Canvas,
 ) -> Option<()> {
     let mut parts = Vec::new();
@@ -39,7 +41,7 @@ pub(super) fn read_scan(
         frame,
         canvas,
     };
-    walk(frame, scan, data, tables.restart_interval, &mut parts)
+    walk(frame, scan, tables, data, deadline, &mut parts)
 }
 
 struct Parts<'a> {

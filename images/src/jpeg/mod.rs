@@ -52,27 +52,32 @@ use outline::{MAX_SCANS, outline};
 use progressive::Coefficients;
 use segments::{END_OF_IMAGE, Segments, Tables};
 
+use crate::decode::Deadline;
 use crate::error::ImageError;
 
 /// Decodes `content`, a picture of `width` x `height`, as 8-bit gray or RGB, at the smallest size
 /// whose sides both have at least `side` pixels, or else at full size.
 ///
 /// # Errors
-/// A kind of JPEG that is not decoded, and pixels that cannot be decoded or are not all there.
+/// A kind of JPEG that is not decoded, pixels that cannot be decoded or are not all there, and the end
+/// of the time.
 pub(crate) fn decode(
     content: &[u8],
     (width, height): (u32, u32),
     side: u32,
+    deadline: Deadline,
 ) -> Result<DynamicImage, ImageError> {
     let outline = outline(content, (width, height))?;
     let shorter = width.min(height);
     let reduction = Reduction::ALL
         .into_iter()
         .find(|reduction| reduction.of(shorter) >= side);
-    match decode_usual(content, reduction.unwrap_or(Reduction::Whole)) {
-        Some(image) => Ok(image),
-        None => unusual::decode(content, &outline),
+    if let Some(image) = decode_usual(content, reduction.unwrap_or(Reduction::Whole), deadline) {
+        return Ok(image);
     }
+    // The other decoder cannot be stopped: it must not begin when the time is over.
+    deadline.check()?;
+    unusual::decode(content, &outline)
 }
 
 /// By how much each side shrinks.
@@ -104,8 +109,8 @@ impl Reduction {
     }
 }
 
-/// Decodes `content` as 8-bit gray or RGB; `None` when this decoder does not apply.
-fn decode_usual(content: &[u8], reduction: Reduction) -> Option<DynamicImage> {
+/// Decodes `content` as 8-bit gray or RGB; `None` when this decoder does not apply, or the time is over.
+fn decode_usual(content: &[u8], reduction: Reduction, deadline: Deadline) -> Option<DynamicImage> {
     let mut segments = Segments::new(content);
     let mut tables = Tables::default();
     let mut data = EntropyCoded::default();
@@ -123,11 +128,8 @@ fn decode_usual(content: &[u8], reduction: Reduction) -> Option<DynamicImage> {
             }
             0xC0..=0xC2 if picture.is_none() => {
                 let progressive = segment.marker == 0xC2;
-                picture = Some(Picture::new(Frame::read(
-                    segment.body,
-                    progressive,
-                    reduction,
-                )?));
+                let frame = Frame::read(segment.body, progressive, reduction)?;
+                picture = Some(Picture::new(frame, deadline));
             }
             0xDA => {
                 scans += 1;
@@ -151,6 +153,7 @@ fn decode_usual(content: &[u8], reduction: Reduction) -> Option<DynamicImage> {
 /// The picture as far as it is read.
 struct Picture {
     frame: Frame,
+    deadline: Deadline,
     /// Of a sequential picture, once there is a scan.
     canvas: Option<Canvas>,
     /// Of a sequential picture, by component: whether its scan was there.
@@ -160,9 +163,10 @@ struct Picture {
 }
 
 impl Picture {
-    fn new(frame: Frame) -> Self {
+    fn new(frame: Frame, deadline: Deadline) -> Self {
         Self {
             frame,
+            deadline,
             canvas: None,
             known: [false; 3],
             coefficients: [const { None }; 3],
@@ -178,13 +182,14 @@ impl Picture {
         content: &[u8],
         data: &mut EntropyCoded,
     ) -> Option<usize> {
-        let frame = &self.frame;
+        let (frame, deadline) = (&self.frame, self.deadline);
         if frame.progressive {
             if progressive::is_skippable(frame, scan, &mut self.coefficients) {
                 return scan_bytes(content);
             }
             let bytes = data.read(content)?;
-            progressive::read_scan(frame, scan, tables, data, &mut self.coefficients)?;
+            let coefficients = &mut self.coefficients;
+            progressive::read_scan(frame, scan, tables, data, deadline, coefficients)?;
             return Some(bytes);
         }
         for part in &scan.components {
@@ -203,7 +208,7 @@ impl Picture {
             .canvas
             .get_or_insert_with(|| Canvas::new(frame, mcus, is_rgb));
         let bytes = data.read(content)?;
-        baseline::read_scan(frame, scan, tables, data, canvas)?;
+        baseline::read_scan(frame, scan, tables, data, deadline, canvas)?;
         Some(bytes)
     }
 
@@ -223,6 +228,7 @@ impl Picture {
         }
         let mut canvas = Canvas::new(frame, 1, colors.is_rgb(frame));
         for mcu_y in 0..frame.mcus_down {
+            self.deadline.check().ok()?;
             let parts = frame.components.iter().zip(coefficients.clone());
             for ((component, coefficients), plane) in parts.zip(&mut canvas.planes) {
                 let rows = mcu_y * component.down..(mcu_y + 1) * component.down;

@@ -9,6 +9,7 @@ use super::frame::{Component, Frame, Scan};
 use super::huffman::HuffmanTable;
 use super::scan::{Visitor, walk};
 use super::segments::Tables;
+use crate::decode::Deadline;
 
 /// The coefficients of one component so far.
 pub(super) struct Coefficients {
@@ -110,12 +111,14 @@ pub(super) fn is_skippable(
     scan.first > 0 && one_sample && known.is_some_and(|known| known.advance(scan).is_some())
 }
 
-/// Adds what `scan` brings to `coefficients`; `None` if the scan is broken or out of order.
+/// Adds what `scan` brings to `coefficients`; `None` if the scan is broken or out of order, or the time
+/// over.
 pub(super) fn read_scan(
     frame: &Frame,
     scan: &Scan,
     tables: &Tables,
     data: &EntropyCoded,
+    deadline: Deadline,
     coefficients: &mut [Option<Coefficients>],
 ) -> Option<()> {
     for part in &scan.components {
@@ -127,7 +130,7 @@ pub(super) fn read_scan(
         known.as_mut()?.advance(scan)?;
     }
     if scan.first == 0 {
-        return read_constants(frame, scan, tables, data, coefficients);
+        return read_constants(frame, scan, tables, data, deadline, coefficients);
     }
     let part = scan.components.first()?;
     let known = coefficients[part.index].as_mut()?;
@@ -144,7 +147,7 @@ pub(super) fn read_scan(
         table: tables.others.get(part.other_table)?.as_ref()?,
         empty_blocks: 0,
     };
-    walk(frame, scan, data, tables.restart_interval, &mut band)
+    walk(frame, scan, tables, data, deadline, &mut band)
 }
 
 fn read_constants(
@@ -152,6 +155,7 @@ fn read_constants(
     scan: &Scan,
     tables: &Tables,
     data: &EntropyCoded,
+    deadline: Deadline,
     coefficients: &mut [Option<Coefficients>],
 ) -> Option<()> {
     let mut parts = Vec::new();
@@ -175,7 +179,7 @@ fn read_constants(
         parts,
         shift: scan.shift,
     };
-    walk(frame, scan, data, tables.restart_interval, &mut visitor)
+    walk(frame, scan, tables, data, deadline, &mut visitor)
 }
 
 /// A scan of constant coefficients.

@@ -4,6 +4,8 @@ use fearless_simd::{Level, dispatch};
 
 use super::bits::{BitReader, EntropyCoded};
 use super::frame::{Frame, Scan};
+use super::segments::Tables;
+use crate::decode::Deadline;
 
 /// What is done with each block.
 pub(super) trait Visitor {
@@ -23,24 +25,26 @@ pub(super) trait Visitor {
 }
 
 /// Visits all blocks in the order of the scan; `None` unless the data is all there and of the
-/// right length.
+/// right length, and read before the `deadline`, which is looked at after each row of MCUs.
 pub(super) fn walk(
     frame: &Frame,
     scan: &Scan,
+    tables: &Tables,
     data: &EntropyCoded,
-    restart_interval: usize,
+    deadline: Deadline,
     visitor: &mut impl Visitor,
 ) -> Option<()> {
     // Newer processors shift and count bits in fewer instructions: there is code for each kind.
-    dispatch!(Level::new(), _ => walk_blocks(frame, scan, data, restart_interval, visitor))
+    dispatch!(Level::new(), _ => walk_blocks(frame, scan, tables, data, deadline, visitor))
 }
 
 #[inline(always)]
 fn walk_blocks(
     frame: &Frame,
     scan: &Scan,
+    tables: &Tables,
     data: &EntropyCoded,
-    restart_interval: usize,
+    deadline: Deadline,
     visitor: &mut impl Visitor,
 ) -> Option<()> {
     // A scan of one component is not interleaved: its MCU is one block.
@@ -59,6 +63,7 @@ fn walk_blocks(
     };
     let mut intervals = data.intervals();
     let mut bits = intervals.next()?;
+    let restart_interval = tables.restart_interval;
     let mut until_restart = restart_interval;
     visitor.restart();
     for mcu_y in 0..mcus_down {
@@ -82,7 +87,7 @@ fn walk_blocks(
                 }
             }
         }
-        if !bits.is_sound() {
+        if !bits.is_sound() || deadline.check().is_err() {
             return None;
         }
         visitor.end_row(mcu_y + 1);

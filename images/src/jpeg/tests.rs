@@ -3,8 +3,9 @@
 //! The fixtures are one part of a photograph (examples/photos/2024/03/07/astronaut-02.png) as Pillow
 //! and, where it lacks the sampling, libjpeg-turbo encode it; its sides, 133 and 101, are multiples of nothing.
 
-use image::Rgb;
+use std::time::Duration;
 
+use image::Rgb;
 use image::metadata::Orientation;
 
 use super::*;
@@ -21,13 +22,22 @@ fn example(path: &str) -> Vec<u8> {
 
 fn full(content: &[u8]) -> Result<DynamicImage, ImageError> {
     let info = crate::probe::probe(content, &Limits::default())?;
-    decode(content, (info.width, info.height), u32::MAX)
+    decode(content, (info.width, info.height), u32::MAX, open())
+}
+
+/// A deadline that is far away.
+fn open() -> Deadline {
+    Deadline::start(&Limits::default())
+}
+
+fn usual(content: &[u8], reduction: Reduction) -> Option<DynamicImage> {
+    decode_usual(content, reduction, open())
 }
 
 /// Mean and largest difference per channel to the averages of the full picture, which continues with
 /// its last row and column, as encoders pad it.
 fn difference(content: &[u8], reduction: Reduction) -> (f64, f64) {
-    let reduced = decode_usual(content, reduction).unwrap().into_rgb8();
+    let reduced = usual(content, reduction).unwrap().into_rgb8();
     let full = full(content).unwrap().into_rgb8();
     let (width, height) = full.dimensions();
     assert_eq!(reduced.width(), reduction.of(width));
@@ -84,7 +94,7 @@ fn full_pictures_are_those_of_pillow_to_the_bit() {
         ("gray-progressive", 0x84B4_F90F),
         ("rgb", 0xAAD2_1C8B),
     ] {
-        let picture = decode_usual(&fixture(name), Reduction::Whole).unwrap();
+        let picture = usual(&fixture(name), Reduction::Whole).unwrap();
         assert_eq!(crc32fast::hash(picture.as_bytes()), expected, "{name}");
     }
 }
@@ -136,7 +146,7 @@ fn progressive_and_sequential_files_of_the_same_coefficients_give_the_same_pixel
         ("gray", "gray-progressive"),
     ] {
         for reduction in Reduction::ALL {
-            let pixels = |name| decode_usual(&fixture(name), reduction).unwrap();
+            let pixels = |name| usual(&fixture(name), reduction).unwrap();
             assert!(pixels(sequential) == pixels(progressive), "{sequential}");
         }
     }
@@ -156,7 +166,7 @@ fn four_inks_have_the_colors_that_pillow_shows() {
         ("ycck", [[157, 143, 130], [221, 216, 222], [8, 4, 0]]),
     ];
     for (name, colors) in expected {
-        assert!(decode_usual(&fixture(name), Reduction::Half).is_none());
+        assert!(usual(&fixture(name), Reduction::Half).is_none());
         let picture = full(&fixture(name)).unwrap().into_rgb8();
         for ((x, y), expected) in [(5, 5), (100, 80), (20, 90)].into_iter().zip(colors) {
             for (got, expected) in picture.get_pixel(x, y).0.into_iter().zip(expected) {
@@ -183,7 +193,7 @@ fn a_picture_whose_data_ends_early_is_refused_even_with_an_end_marker() {
             // At an eighth, the last scan of a progressive file is not read.
             let smallest = if name.contains("progressive") { 20 } else { 1 };
             for side in [smallest, 20, 50, 101] {
-                let picture = decode(&part, (133, 101), side);
+                let picture = decode(&part, (133, 101), side, open());
                 assert!(picture.is_err(), "{name} {sixteenth} {side}");
             }
         }
@@ -219,7 +229,7 @@ fn stray_bytes_where_files_have_them_do_no_harm() {
                 full(&content).unwrap() == full(&whole).unwrap(),
                 "{name} {at}"
             );
-            let reduced = |content: &[u8]| decode_usual(content, Reduction::Quarter).unwrap();
+            let reduced = |content: &[u8]| usual(content, Reduction::Quarter).unwrap();
             assert!(reduced(&content) == reduced(&whole), "{name} {at}");
         }
     }
@@ -236,7 +246,23 @@ fn thousands_of_scans_are_refused() {
         content.extend([0xFF, END_OF_IMAGE]);
         let message = full(&content).unwrap_err().to_string();
         assert!(message.contains("more than 200 scans"), "{message}");
-        assert!(decode_usual(&content, Reduction::Eighth).is_none());
+        assert!(usual(&content, Reduction::Eighth).is_none());
+    }
+}
+
+#[test]
+fn a_picture_is_left_at_the_next_row_when_the_time_is_over() {
+    let over = Deadline::start(&Limits {
+        max_time: Duration::ZERO,
+        ..Limits::default()
+    });
+    for name in ["420", "420-restarts", "420-progressive", "gray", "cmyk"] {
+        let content = fixture(name);
+        assert!(decode_usual(&content, Reduction::Whole, over).is_none());
+        for side in [1, 20, 50, u32::MAX] {
+            let late = decode(&content, (133, 101), side, over).unwrap_err();
+            assert_eq!(late.code(), "too_slow", "{name} {side}");
+        }
     }
 }
 
@@ -297,9 +323,9 @@ fn damaged_bytes_never_panic() {
             }
             // The sides stay: a huge picture would only take time.
             damaged[frame + 5..frame + 9].copy_from_slice(&[0, 101, 0, 133]);
-            let _ = decode_usual(&damaged, Reduction::Whole);
+            let _ = usual(&damaged, Reduction::Whole);
             for reduction in Reduction::ALL {
-                let _ = decode_usual(&damaged, reduction);
+                let _ = usual(&damaged, reduction);
             }
         }
     }
