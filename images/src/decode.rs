@@ -4,8 +4,7 @@
 //! what the decoder may allocate, and turns a decoder's panic into an [`ImageError`].
 //!
 //! The time limit is looked at while a decoder reads: after every 64 KiB of the file, before every
-//! strip or tile of a TIFF, and after every row of blocks of a
-//! JPEG in each of its scans.
+//! strip or tile of a TIFF, and after every row of a BMP and of blocks of a JPEG in each of its scans.
 //! So all of these stop soon after it. WebP, and JPEG of four components, are read as a whole before
 //! their pixels are computed, and cannot be stopped there; their work is bounded by the pixel limit
 //! (and, for a progressive JPEG, by the number of its scans).
@@ -14,6 +13,7 @@
 //! prefix codes of a lossless WebP, which a file of several megabytes made for the purpose can blow
 //! up to 1.3 GB.
 
+mod bmp;
 mod budget;
 mod gif;
 mod png;
@@ -136,18 +136,15 @@ fn decode_probed(
 ) -> Result<DynamicImage, ImageError> {
     let deadline = Deadline::start(limits);
     check_memory(memory_needed(info), limits)?;
-    let reader = TimedReader::new(content, deadline);
     let decoded = match info.format {
         Format::Gif => gif::decode(content, info, limits, deadline),
         Format::Tiff => tiff::decode(content, info, limits, deadline),
         Format::Jpeg => jpeg::decode(content, (info.width, info.height), side, deadline),
         Format::Png => png::decode(content, info, limits, deadline),
-        Format::WebP => WebPDecoder::new(reader)
+        Format::WebP => WebPDecoder::new(TimedReader::new(content, deadline))
             .and_then(DynamicImage::from_decoder)
             .map_err(|error| refusal(Format::WebP, error)),
-        Format::Bmp => BmpDecoder::new(reader)
-            .and_then(DynamicImage::from_decoder)
-            .map_err(|error| refusal(Format::Bmp, error)),
+        Format::Bmp => bmp::decode(content, info, deadline),
     };
     // A decoder that could not read on because the time was over says so in words of its own.
     decoded.map_err(|error| deadline.check().err().unwrap_or(error))

@@ -6,7 +6,7 @@
 //! It allocates nothing that grows with the input and never panics. What it lets through may still
 //! fail to decode: entropy-coded data is stepped over, not read.
 
-mod bmp;
+pub(crate) mod bmp;
 mod foreign;
 mod gif;
 pub(crate) mod jpeg;
