@@ -16,6 +16,7 @@
 mod bmp;
 mod budget;
 mod gif;
+mod lzw;
 mod png;
 mod tiff;
 
@@ -198,6 +199,10 @@ fn refusal(format: Format, error: image::ImageError) -> ImageError {
 fn damaged(format: Format, detail: impl Into<String>) -> ImageError {
     let detail = detail.into();
     ImageError::Damaged { format, detail }
+}
+
+fn truncated(format: Format, missing: &'static str) -> ImageError {
+    ImageError::Truncated { format, missing }
 }
 
 /// A picture of the size that `info` says from its samples of eight bits, row by row.

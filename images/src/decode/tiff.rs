@@ -1,23 +1,25 @@
 //! TIFF: the first page.
 //!
-//! The crate `tiff` unpacks strips and tiles; what their samples mean (palette, inverted gray, CMYK,
-//! YCbCr, alpha) is decided here. It is shown a header that claims plain samples, so that it hands
-//! them out as they are stored, whatever they mean.
+//! The crate `tiff` unpacks strips and tiles (but for LZW, which is unpacked here in a third of the
+//! time); what their samples mean (palette, inverted gray, CMYK, YCbCr, alpha) is decided here. It is
+//! shown a header that claims plain samples, so that it hands them out as they are stored, whatever they
+//! mean.
 
+mod data;
 mod page;
 mod samples;
+mod unpack;
 
 use image::{DynamicImage, ImageBuffer};
-use tiff::decoder::{Decoder, TiffCodingUnit};
-use tiff::{ColorType, TiffError};
 
-use super::budget::{Deadline, TimedReader, check_memory};
+use super::budget::{Deadline, check_memory};
 use super::{UNPACKING_BYTES, damaged};
 use crate::convert::Mode;
 use crate::error::ImageError;
 use crate::probe::{Format, ImageInfo, Limits};
 use page::{Depth, Page, Unit};
 use samples::{Converter, Sample};
+use unpack::Units;
 
 /// The mode of the first page, decoded.
 pub(super) fn mode(content: &[u8], info: &ImageInfo) -> Result<Mode, ImageError> {
@@ -113,21 +115,21 @@ fn read<S: Sample>(
     )?;
     page.check_data(content, limits)?;
 
-    let mut decoder = open(content, page, deadline)?;
-    let mut picture = vec![S::default(); total];
+    let mut units = Units::new(content, page, deadline)?;
+    let mut picture = vec![S::zeroed(); total];
     let mut packed = Vec::new();
     let mut converter = Converter::<S>::new(page, channels);
     for index in 0..page.units() {
         deadline.check()?;
         let unit = page.unit(index);
-        let coding_unit = TiffCodingUnit(index as u32);
-        let layout = decoder
-            .image_coding_unit_layout(coding_unit)
-            .map_err(refusal)?;
-        packed.resize(layout.complete_len, 0);
-        decoder
-            .read_coding_unit_bytes(coding_unit, &mut packed)
-            .map_err(refusal)?;
+        let bytes = units.bytes(index)?;
+        let in_place = converter.in_place(&unit, &mut picture);
+        if let Some(target) = in_place.filter(|target| target.len() == bytes) {
+            units.next(index, &unit, target)?;
+            continue;
+        }
+        packed.resize(bytes, 0);
+        units.next(index, &unit, &mut packed)?;
         place(&packed, &unit, page, &mut converter, &mut picture);
     }
     Ok(picture)
@@ -153,51 +155,5 @@ fn place<S: Sample>(
         let rows = planes.filter_map(|plane| plane.get(y * row_bytes..(y + 1) * row_bytes));
         let target = &mut target[unit.x * channels..(unit.x + unit.width) * channels];
         converter.convert_row(rows, target);
-    }
-}
-
-/// A decoder that sees plain samples, and sees them in the sizes that were checked.
-fn open<'a>(
-    content: &'a [u8],
-    page: &Page<'_>,
-    deadline: Deadline,
-) -> Result<Decoder<TimedReader<'a>>, ImageError> {
-    let reader = TimedReader::with_patches(content, deadline, page.patches());
-    let mut limits = tiff::decoder::Limits::unlimited();
-    limits.ifd_value_size = content.len();
-    let mut decoder = Decoder::new(reader).map_err(refusal)?.with_limits(limits);
-    let size = decoder.dimensions().map_err(refusal)?;
-    let color = decoder.colortype().map_err(refusal)?;
-    let bit_depth = page.bits;
-    let expected = match page.samples {
-        1 => ColorType::Gray(bit_depth),
-        samples => ColorType::Multiband {
-            bit_depth,
-            num_samples: samples as u16,
-        },
-    };
-    let (across, down) = decoder.chunk_dimensions();
-    let (width, height) = page.padded_size();
-    let same = size == (width as u32, height as u32)
-        && color == expected
-        && (across as usize, down as usize) == (page.unit_width, page.unit_height);
-    if !same {
-        return Err(damaged(Format::Tiff, "its directory contradicts itself"));
-    }
-    Ok(decoder)
-}
-
-fn refusal(error: TiffError) -> ImageError {
-    let format = Format::Tiff;
-    let detail = error.to_string();
-    match error {
-        TiffError::UnsupportedError(_) => ImageError::Unsupported { format, detail },
-        TiffError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            ImageError::Truncated {
-                format,
-                missing: "a strip or tile holds too few pixels",
-            }
-        }
-        _ => ImageError::Damaged { format, detail },
     }
 }

@@ -8,7 +8,7 @@
 
 pub(crate) mod bmp;
 mod foreign;
-mod gif;
+pub(crate) mod gif;
 pub(crate) mod jpeg;
 mod orientation;
 mod png;

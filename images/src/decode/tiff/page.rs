@@ -5,22 +5,28 @@ use super::super::damaged;
 use crate::error::ImageError;
 use crate::probe::tiff::{
     BITS_PER_SAMPLE, Directory, EXTRA_SAMPLES, HEIGHT, PHOTOMETRIC, SAMPLES_PER_PIXEL,
-    STRIP_BYTE_COUNTS, STRIP_OFFSETS, TILE_BYTE_COUNTS, TILE_OFFSETS, WIDTH, photometric,
+    TILE_OFFSETS, WIDTH, photometric,
 };
-use crate::probe::{Format, ImageInfo, Limits, jpeg};
+use crate::probe::{Format, ImageInfo};
 
 const COMPRESSION: u64 = 259;
 const FILL_ORDER: u64 = 266;
 const ROWS_PER_STRIP: u64 = 278;
 const PLANAR_CONFIGURATION: u64 = 284;
+const PREDICTOR: u64 = 317;
 const COLOR_MAP: u64 = 320;
 const TILE_WIDTH: u64 = 322;
 const TILE_LENGTH: u64 = 323;
 const SAMPLE_FORMAT: u64 = 339;
 const YCBCR_SUBSAMPLING: u64 = 530;
 
-const UNCOMPRESSED: u64 = 1;
-const JPEG: u64 = 7;
+pub(super) const UNCOMPRESSED: u64 = 1;
+const LZW: u64 = 5;
+pub(super) const JPEG: u64 = 7;
+
+const NO_PREDICTOR: u64 = 1;
+/// A sample is the difference from that of the pixel to its left.
+const HORIZONTAL: u64 = 2;
 
 /// How one sample is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +73,7 @@ pub(super) enum Alpha {
 
 /// A page and how it is cut into strips or tiles ("units").
 pub(super) struct Page<'a> {
-    directory: Directory<'a>,
+    pub(super) directory: Directory<'a>,
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) depth: Depth,
@@ -81,8 +87,9 @@ pub(super) struct Page<'a> {
     pub(super) unit_height: usize,
     /// Each sample has strips or tiles of its own.
     pub(super) planar: bool,
-    compression: u64,
-    tiled: bool,
+    pub(super) compression: u64,
+    predictor: u64,
+    pub(super) tiled: bool,
 }
 
 /// The part of the picture that one strip or tile covers, without its padding.
@@ -127,6 +134,7 @@ impl<'a> Page<'a> {
             unit_height,
             planar: value(PLANAR_CONFIGURATION, 1) == 2,
             compression: value(COMPRESSION, UNCOMPRESSED),
+            predictor: value(PREDICTOR, NO_PREDICTOR),
             tiled,
             directory,
         };
@@ -195,11 +203,25 @@ impl<'a> Page<'a> {
         }
     }
 
-    fn planes(&self) -> usize {
+    /// Whether it is packed by LZW, and its strips or tiles are bytes (whose order does not matter) of no
+    /// more than the unpacking here can count.
+    pub(super) fn is_lzw_of_bytes(&self) -> bool {
+        self.compression == LZW
+            && self.bits == 8
+            && matches!(self.predictor, NO_PREDICTOR | HORIZONTAL)
+            && self.unit_bytes() <= u32::MAX.into()
+    }
+
+    /// Whether samples are differences from those to their left.
+    pub(super) fn is_differences(&self) -> bool {
+        self.predictor == HORIZONTAL
+    }
+
+    pub(super) fn planes(&self) -> usize {
         if self.planar { self.samples } else { 1 }
     }
 
-    fn samples_per_plane(&self) -> usize {
+    pub(super) fn samples_per_plane(&self) -> usize {
         if self.planar { 1 } else { self.samples }
     }
 
@@ -260,91 +282,12 @@ impl<'a> Page<'a> {
             })
             .collect()
     }
-
-    /// Checks what the unpacking itself would take without a word: strips or tiles without enough
-    /// bytes, and JPEG streams of another size than their place.
-    pub(super) fn check_data(&self, content: &[u8], limits: &Limits) -> Result<(), ImageError> {
-        let pixels = (self.unit_width as u64).saturating_mul(self.unit_height as u64);
-        if pixels > limits.max_pixels {
-            return Err(ImageError::TooManyPixels {
-                width: self.unit_width as u32,
-                height: self.unit_height as u32,
-                limit: limits.max_pixels,
-            });
-        }
-        let list = |strips, tiles| {
-            let entry = self
-                .directory
-                .find(if self.tiled { tiles } else { strips })?;
-            self.directory.values(&entry)
-        };
-        let offsets = list(STRIP_OFFSETS, TILE_OFFSETS);
-        let sizes = list(STRIP_BYTE_COUNTS, TILE_BYTE_COUNTS);
-        let (Some(offsets), Some(sizes)) = (offsets, sizes) else {
-            return Err(damaged(Format::Tiff, "it lists no strips or tiles"));
-        };
-        let units = self.units();
-        let mut seen = 0;
-        for (offset, size) in offsets.zip(sizes) {
-            let start = usize::try_from(offset).unwrap_or(usize::MAX);
-            let size = usize::try_from(size).unwrap_or(usize::MAX);
-            let data = content.get(start..start.saturating_add(size));
-            self.check_unit(&self.unit(seen % units), data.unwrap_or_default())?;
-            seen += 1;
-        }
-        if seen != units * self.planes() {
-            return Err(damaged(
-                Format::Tiff,
-                "its strips or tiles do not make up the picture",
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_unit(&self, unit: &Unit, data: &[u8]) -> Result<(), ImageError> {
-        match self.compression {
-            UNCOMPRESSED => {
-                if data.len() < self.packed_row_bytes() * self.packed_rows(unit) {
-                    return Err(truncated("a strip or tile holds too few pixels"));
-                }
-                Ok(())
-            }
-            JPEG => self.check_jpeg(unit, data),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_jpeg(&self, unit: &Unit, data: &[u8]) -> Result<(), ImageError> {
-        let info = jpeg::probe(data).map_err(|error| match error {
-            ImageError::Truncated { .. } => truncated("a JPEG strip or tile has no end"),
-            other => damaged(Format::Tiff, format!("in a strip or tile, {other}")),
-        })?;
-        let heights = unit.height..=self.unit_height;
-        if info.width as usize != self.unit_width
-            || !heights.contains(&(info.height as usize))
-            || usize::from(info.channels) != self.samples_per_plane()
-            || info.bits_per_channel != 8
-        {
-            return Err(damaged(
-                Format::Tiff,
-                "a JPEG strip or tile is not of the size of its place",
-            ));
-        }
-        Ok(())
-    }
 }
 
 fn unsupported(detail: impl Into<String>) -> ImageError {
     ImageError::Unsupported {
         format: Format::Tiff,
         detail: detail.into(),
-    }
-}
-
-fn truncated(missing: &'static str) -> ImageError {
-    ImageError::Truncated {
-        format: Format::Tiff,
-        missing,
     }
 }
 

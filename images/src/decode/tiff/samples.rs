@@ -1,9 +1,12 @@
 //! From packed samples of any depth to the samples of a picture: one row at a time.
 
-use super::page::{Alpha, Color, Depth, Page};
+use super::page::{Alpha, Color, Depth, Page, Unit};
 
 /// A sample of a decoded picture: from zero to white.
-pub(super) trait Sample: Copy + Default {
+pub(super) trait Sample: bytemuck::Pod {
+    /// How a file has it if it has it as it is here.
+    const DEPTH: Depth;
+
     /// `value` of `top`, as a share of white, rounded.
     fn share(value: u64, top: u64) -> Self;
 
@@ -28,8 +31,10 @@ pub(super) trait Sample: Copy + Default {
 }
 
 macro_rules! integer_sample {
-    ($type:ty) => {
+    ($type:ty, $depth:expr) => {
         impl Sample for $type {
+            const DEPTH: Depth = $depth;
+
             fn share(value: u64, top: u64) -> Self {
                 ((value * u64::from(Self::MAX) + top / 2) / top) as Self
             }
@@ -68,10 +73,12 @@ macro_rules! integer_sample {
     };
 }
 
-integer_sample!(u8);
-integer_sample!(u16);
+integer_sample!(u8, Depth::Bits(8));
+integer_sample!(u16, Depth::Int16);
 
 impl Sample for f32 {
+    const DEPTH: Depth = Depth::Float(32);
+
     fn share(value: u64, top: u64) -> Self {
         (value as f64 / top as f64) as Self
     }
@@ -134,6 +141,18 @@ impl<'a, S: Sample> Converter<'a, S> {
         self.channels
     }
 
+    /// The place of a strip or tile in `picture`, as bytes, if that is how it is stored: as wide as the
+    /// picture, and its samples those of the picture.
+    pub(super) fn in_place<'b>(&self, unit: &Unit, picture: &'b mut [S]) -> Option<&'b mut [u8]> {
+        let page = self.page;
+        if !self.as_stored || page.depth != S::DEPTH || page.unit_width != page.width {
+            return None;
+        }
+        let row = page.width * self.channels;
+        let rows = picture.get_mut(unit.y * row..(unit.y + unit.height) * row)?;
+        Some(bytemuck::cast_slice_mut(rows))
+    }
+
     /// Fills the pixels of `target` from the packed rows of all planes (one, unless planar).
     pub(super) fn convert_row<'b>(
         &mut self,
@@ -149,7 +168,7 @@ impl<'a, S: Sample> Converter<'a, S> {
         }
         let samples = page.samples;
         self.row
-            .resize(target.len() / self.channels * samples, S::default());
+            .resize(target.len() / self.channels * samples, S::zeroed());
         // Palette indices are looked up as they are, not stretched to white.
         let stretch = page.color != Color::Palette;
         for (plane, packed) in planes.enumerate() {
@@ -230,7 +249,7 @@ fn convert_pixel<S: Sample>(page: &Page<'_>, stored: &[S], target: &mut [S]) {
         }
         (_, [r, g, b]) => [*r, *g, *b],
         (_, [gray, ..]) => [*gray; 3],
-        (_, []) => [S::default(); 3],
+        (_, []) => [S::zeroed(); 3],
     };
     if let (Some(kind), [alpha]) = (page.alpha, extra) {
         if kind == Alpha::Premultiplied {
