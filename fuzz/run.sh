@@ -18,7 +18,7 @@ export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
 export CARGO_TARGET_DIR=$cache/target-fuzz
 # With --target, the flags do not reach build scripts and macros, which do not link libFuzzer.
 triple=$(rustc -vV | sed -n 's/^host: //p')
-cargo build --release --target "$triple" --bins
+cargo build --release --target "$triple" "${targets[@]/#/--bin=}"
 
 # Seeds: one small file of each variant, and the example photos that are not large.
 seeds=$cache/fuzz/seeds
