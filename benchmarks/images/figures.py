@@ -3,7 +3,7 @@
     figures.py [photos|decoders|search ...] [--count 5000] [--vectors 1000000] [--write]     (all by default)
 
 Prints Markdown tables; `--write` puts them into benchmarks/README.md instead, between the markers
-`<!-- photos -->` … `<!-- /photos -->` and the same for search.
+`<!-- photos -->` … `<!-- /photos -->` and the same for decoders and search.
 """
 
 import argparse
