@@ -20,30 +20,34 @@ const TENSOR_LENGTH: i32 = 3 * 64 * 64;
 #[derive(Debug)]
 pub struct AnswerBytes {
     function: Arc<ScalarUDF>,
+    unknown: Expr,
 }
 
 impl AnswerBytes {
-    /// For functions that were registered with these limits.
-    pub fn new(limits: Limits) -> Self {
+    /// For functions that were registered with these limits. Where nothing can be told, `unknown` bytes are.
+    pub fn new(limits: Limits, unknown: i64) -> Self {
         Self {
             function: Arc::new(answer_bytes_function(limits)),
+            unknown: lit(unknown),
         }
     }
 
-    /// One expression for each call in `expr` that gives pictures or tensors of a column of `schema`: a
-    /// BIGINT, the bytes of its answer at most. They read headers and decode nothing.
+    /// One expression for each call in `expr` that gives pictures or tensors of rows of `schema`: a
+    /// BIGINT, the bytes of its answer at most. They read the headers of columns and decode nothing.
     ///
     /// # Errors
     /// When `expr` does not fit `schema`.
     pub fn of(&self, expr: &Expr, schema: &DFSchema) -> Result<Vec<Expr>> {
         let mut bytes = Vec::new();
         expr.apply(|expr| {
-            if let Expr::ScalarFunction(call) = expr
-                && let Some(arguments) = program(call)
-                && is_large(&expr.get_type(schema)?)
-            {
-                let call = ScalarFunction::new_udf(Arc::clone(&self.function), arguments);
-                bytes.push(Expr::ScalarFunction(call));
+            if let Some((call, picture)) = large_call(expr, schema)? {
+                bytes.push(match (picture, program(call)) {
+                    (Expr::Column(_), Some(arguments)) => {
+                        let call = ScalarFunction::new_udf(Arc::clone(&self.function), arguments);
+                        Expr::ScalarFunction(call)
+                    }
+                    _ => self.unknown.clone(),
+                });
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
@@ -51,13 +55,66 @@ impl AnswerBytes {
     }
 }
 
-/// The arguments of `image_fused` for a call of an image function. `None` for other calls, and where the
-/// picture is no column: computing it twice may cost more than the answer.
+/// What gives pictures to the calls in `expr` for which [`AnswerBytes::of`] can tell nothing, as it does of a
+/// column. Only expressions that are evaluated for every row, so that a plan may put them below: none out of the
+/// branches of CASE and the operands of AND and OR.
+///
+/// # Errors
+/// When `expr` does not fit `schema`.
+pub fn computed_pictures(expr: &Expr, schema: &DFSchema) -> Result<Vec<Expr>> {
+    let mut pictures = Vec::new();
+    expr.apply(|expr| {
+        if let Some((_, picture)) = large_call(expr, schema)?
+            && !matches!(picture, Expr::Column(_))
+            && !picture.is_volatile()
+        {
+            pictures.push(picture.clone());
+        }
+        Ok(match may_be_left_out(expr) {
+            true => TreeNodeRecursion::Jump,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(pictures)
+}
+
+/// Whether what is below `expr` may not be evaluated for a row, or only once its variables have values.
+fn may_be_left_out(expr: &Expr) -> bool {
+    match expr {
+        Expr::HigherOrderFunction(_) => true,
+        Expr::AggregateFunction(call) => call.params.filter.is_some(),
+        other => other.short_circuits(),
+    }
+}
+
+/// The call that `expr` is and what gives it pictures, if its answers may be pictures or tensors. None where
+/// one picture is for all rows: it is decoded once.
+fn large_call<'a>(
+    expr: &'a Expr,
+    schema: &DFSchema,
+) -> Result<Option<(&'a ScalarFunction, &'a Expr)>> {
+    let Expr::ScalarFunction(call) = expr else {
+        return Ok(None);
+    };
+    if !is_fused(call.name()) && looks_at(call.name()).is_none() {
+        return Ok(None);
+    }
+    match call.args.first() {
+        Some(picture) if varies(picture)? && is_large(&expr.get_type(schema)?) => {
+            Ok(Some((call, picture)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Whether `expr` may differ from row to row.
+fn varies(expr: &Expr) -> Result<bool> {
+    expr.exists(|expr| Ok(matches!(expr, Expr::Column(_) | Expr::LambdaVariable(_))))
+}
+
+/// The arguments of `image_fused` for a call of an image function.
 fn program(call: &ScalarFunction) -> Option<Vec<Expr>> {
     let (picture, arguments) = call.args.split_first()?;
-    if !matches!(picture, Expr::Column(_)) {
-        return None;
-    }
     if is_fused(call.name()) {
         return Some(call.args.clone());
     }
@@ -88,13 +145,16 @@ mod tests {
     use std::io::Cursor;
 
     use datafusion::arrow::array::{AsArray, BinaryArray, RecordBatch};
-    use datafusion::arrow::datatypes::Int64Type;
+    use datafusion::arrow::datatypes::{Field, Int64Type, Schema};
     use datafusion::common::Column;
+    use datafusion::logical_expr::{BinaryExpr, Operator, when};
     use datafusion::prelude::SessionContext;
     use image::{DynamicImage, ImageFormat};
 
     use super::*;
     use crate::{FuseImageCalls, scalar_functions};
+
+    const UNKNOWN: i64 = 77;
 
     fn file(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -130,7 +190,7 @@ mod tests {
         plan.apply(|plan| {
             for expr in plan.expressions() {
                 let schema = plan.inputs().first().map(|input| input.schema().clone());
-                let of = AnswerBytes::new(Limits::default());
+                let of = AnswerBytes::new(Limits::default(), UNKNOWN);
                 bytes.extend(of.of(&expr, &schema.unwrap()).unwrap());
             }
             Ok(TreeNodeRecursion::Continue)
@@ -187,14 +247,58 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_answers_and_computed_pictures_are_not_asked_about() {
+    async fn small_answers_and_those_to_one_picture_for_all_rows_are_not_asked_about() {
         let none: [Vec<Option<i64>>; 0] = [];
         for select in [
             "image_hash(content), image_features(content), image_info(content)",
             "image_hash(image_decode(content))",
-            "image_decode(content || X'00')",
+            "image_hash(content || X'00')",
+            "image_decode(X'00')",
         ] {
             assert_eq!(told(&format!("SELECT {select} FROM files")).await, none);
         }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_known_of_computed_pictures() {
+        for select in [
+            "image_decode(content || X'00')",
+            "image_rotate(image_resize(content || X'00', 4, 3), 90)",
+            "CASE WHEN length(content) > 5 THEN image_decode(content || X'00') END",
+        ] {
+            let unknown = [vec![Some(UNKNOWN); 5]];
+            assert_eq!(
+                told(&format!("SELECT {select} FROM files")).await,
+                unknown,
+                "{select}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_may_be_left_out_is_not_put_below() {
+        let content = || Expr::Column(Column::from_name("content"));
+        let functions = scalar_functions(Limits::default());
+        let decode = functions.iter().find(|f| f.name() == "image_decode");
+        let decode = |picture: Expr| decode.unwrap().call(vec![picture]);
+        let joined = || {
+            Expr::BinaryExpr(BinaryExpr::new(
+                Box::new(content()),
+                Operator::StringConcat,
+                Box::new(lit(vec![0_u8])),
+            ))
+        };
+        let field = Field::new("content", DataType::Binary, true);
+        let schema = DFSchema::try_from(Schema::new(vec![field])).unwrap();
+        let pictures = |expr: Expr| computed_pictures(&expr, &schema).unwrap();
+
+        assert_eq!(pictures(decode(joined()).is_null()), [joined()]);
+        let guarded = || when(content().is_null(), joined()).end().unwrap();
+        assert_eq!(pictures(decode(guarded())), [guarded()]);
+        assert_eq!(pictures(decode(content())), []);
+        let branch = when(content().is_null(), decode(joined()));
+        assert_eq!(pictures(branch.end().unwrap()), []);
+        let operand = content().is_null().and(decode(joined()).is_null());
+        assert_eq!(pictures(operand), []);
     }
 }

@@ -21,7 +21,7 @@ use datafusion::{common::Result, logical_expr::registry::FunctionRegistry};
 use shoal_images::probe::Limits;
 
 pub use aggregates::aggregate_functions;
-pub use answer_bytes::AnswerBytes;
+pub use answer_bytes::{AnswerBytes, computed_pictures};
 pub use functions::{
     Download, URL_DOWNLOAD, image_at, image_function_parameters, is_internal_function,
     scalar_functions, url_download,

@@ -1,6 +1,6 @@
 //! Batches of files that become pictures: bounded by the pictures, not by the files.
 
-use arrow::array::{Array as _, AsArray as _};
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
 
 use crate::harness::{Lake, Outcome};
 use crate::read_images::bmp;
@@ -23,20 +23,23 @@ async fn files() -> Lake {
     lake
 }
 
+/// Rows and bytes of pixels of each batch that `sql` gives.
+async fn sizes(lake: &Lake, sql: &str) -> Vec<(usize, usize)> {
+    let Outcome::Rows(batches) = lake.run(sql).await.unwrap() else {
+        panic!("a query gives rows");
+    };
+    let size = |batch: &RecordBatch| {
+        let data = batch.column(0).as_struct().column(0).as_binary::<i32>();
+        (data.len(), data.value_data().len())
+    };
+    batches.iter().map(size).collect()
+}
+
 #[tokio::test]
 async fn pictures_are_made_of_as_many_rows_as_memory_has_room_for() {
     let lake = files().await;
     let sql = "SELECT image_decode(content) AS image FROM (SELECT * FROM files ORDER BY id % 500)";
-    let Outcome::Rows(batches) = lake.run(sql).await.unwrap() else {
-        panic!("a query gives rows");
-    };
-    let sizes: Vec<(usize, usize)> = batches
-        .iter()
-        .map(|batch| {
-            let data = batch.column(0).as_struct().column(0).as_binary::<i32>();
-            (data.len(), data.value_data().len())
-        })
-        .collect();
+    let sizes = sizes(&lake, sql).await;
     let rows: usize = sizes.iter().map(|(rows, _)| rows).sum();
     let bytes: usize = sizes.iter().map(|(_, bytes)| bytes).sum();
     assert_eq!((rows, bytes), (1001, 1000 * 2 * 2 * 3 + 4096 * 4096 * 3));
@@ -67,6 +70,70 @@ async fn a_condition_on_pictures_comes_after_those_that_the_scan_decides() {
         "{plan}"
     );
     assert!(below.contains("id >= Int64(5)"), "{plan}");
+}
+
+/// Files as an expression that is no column.
+const COMPUTED: &str = "decode(encode(content, 'base64'), 'base64')";
+
+#[tokio::test]
+async fn pictures_of_computed_files_are_bounded_like_those_of_a_column() {
+    let lake = files().await;
+    let sql =
+        format!("SELECT image_decode({COMPUTED}) FROM (SELECT * FROM files ORDER BY id % 500)");
+    let known = sizes(&lake, &sql).await;
+    assert_eq!(known.iter().map(|(rows, _)| rows).sum::<usize>(), 1001);
+    assert!(known.contains(&(1, 4096 * 4096 * 3)), "{known:?}");
+    assert!(known.len() <= 3, "{known:?}");
+
+    let sql = format!(
+        "SELECT sum(image_decode({COMPUTED})['width']), count(*) FILTER (WHERE image_decode({COMPUTED})['height'] = 2) FROM files"
+    );
+    assert_eq!(lake.rows(&sql).await, ["6096|1000"]);
+}
+
+#[tokio::test]
+async fn files_are_computed_below_the_node_once_and_for_no_row_that_is_left_out() {
+    let lake = files().await;
+    lake.ok("CREATE TABLE links (id BIGINT, u STRING)").await;
+    let plan = async |sql: &str| lake.rows(&format!("EXPLAIN {sql}")).await.join("\n");
+
+    let shown = plan("SELECT image_decode(url_download(u)) FROM links").await;
+    let (above, below) = shown.split_once("Split: max_bytes").unwrap();
+    assert!(
+        !above.contains("url_download(links.u) AS") && below.contains("url_download(links.u) AS"),
+        "{shown}"
+    );
+
+    let condition = "image_decode(url_download(u))['width'] > 2 AND id = 3";
+    let shown = plan(&format!("SELECT id FROM links WHERE {condition}")).await;
+    let (_, below) = shown.split_once("url_download(links.u) AS").unwrap();
+    assert!(below.contains("links.id = Int64(3)"), "{shown}");
+    let rows = lake.rows(&format!("DESCRIBE SELECT * FROM links WHERE {condition}"));
+    assert_eq!(rows.await.len(), 2, "no column is added");
+
+    let branch = "CASE WHEN id = 3 THEN image_decode(url_download(u)) END";
+    let shown = plan(&format!("SELECT {branch} FROM links")).await;
+    assert!(
+        shown.contains("Split: max_bytes") && !shown.contains("url_download(links.u) AS"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn pictures_in_a_branch_and_in_a_sort_are_made_one_by_one_of_computed_files() {
+    let lake = files().await;
+    let sql = format!(
+        "SELECT CASE WHEN id < 5 THEN image_decode({COMPUTED}) END FROM files WHERE id < 10 "
+    );
+    let sizes = sizes(&lake, &sql).await;
+    assert_eq!(sizes.iter().map(|(rows, _)| rows).max(), Some(&1));
+    assert_eq!(sizes.iter().map(|(rows, _)| rows).sum::<usize>(), 10);
+    let sql = format!(
+        "SELECT id FROM files WHERE id < 3 ORDER BY image_decode({COMPUTED})['width'] DESC, id"
+    );
+    assert_eq!(lake.rows(&sql).await, ["0", "1", "2"]);
+    let sql = "SELECT array_length(array_transform([content], x -> image_decode(x))) FROM files WHERE id = 1";
+    assert_eq!(lake.rows(sql).await, ["1"]);
 }
 
 #[tokio::test]
