@@ -29,9 +29,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, TableFactor, Value, VisitMut,
     VisitorMut,
 };
-use shoal_lake::{
-    ImageFiles, ImageObject, Wanted, image_limits, list_images, list_matching_images, split_pattern,
-};
+use shoal_lake::{ImageFiles, ImageObject, Wanted, image_limits, list_images, split_pattern};
 use url::{Position, Url};
 
 use crate::engine::Engine;
@@ -41,6 +39,10 @@ use crate::place::location_url;
 /// Its name in SQL.
 pub(crate) const NAME: &str = "read_images";
 
+/// Most bytes that the names of the files of one statement take in its plan. They travel to every executor in one
+/// message, which must stay below 256 MiB, and take some five times as much in the scheduler's memory.
+const MOST_BYTES: u64 = 128 << 20;
+
 /// What it does, for `SHOW FUNCTIONS`.
 pub(crate) const USAGE: &str = "read_images('location' [, …]): the files below a folder or an object-store prefix, or those a \
      glob such as 's3://bucket/**/*.jpg' names, as rows of path, size, last_modified, content, width, height \
@@ -49,7 +51,7 @@ pub(crate) const USAGE: &str = "read_images('location' [, …]): the files below
 /// Lists the files of every call in `query` and makes `state` know them.
 ///
 /// # Errors
-/// When a location is no text, is in no store that Shoal reaches, or has no files.
+/// When a location is no text, is in no store that Shoal reaches, or has no files, and when there are too many.
 pub(crate) async fn list(
     engine: &Engine,
     query: &mut Query,
@@ -63,9 +65,10 @@ pub(crate) async fn list(
         return Ok(());
     }
     let mut listed = Listed::default();
+    let mut room = Room(MOST_BYTES);
     for locations in calls.0 {
         if let Entry::Vacant(call) = listed.0.entry(locations) {
-            let rows = rows(engine, call.key()).await?;
+            let rows = rows(engine, call.key(), &mut room).await?;
             call.insert(Arc::new(rows));
         }
     }
@@ -163,8 +166,25 @@ fn text(value: &Expr) -> Option<String> {
     }
 }
 
+/// What the files of a statement may still take in its plan.
+struct Room(u64);
+
+impl Room {
+    fn take(&mut self, object: &ImageObject, location: &str) -> Result<()> {
+        let Some(left) = self.0.checked_sub(object.plan_bytes()) else {
+            return Err(EngineError::invalid(format!(
+                "{NAME}: there are too many files at {location} to name them all in the plan of one query, which \
+                 has room for about half a million; narrow the location, or take the files into a table with \
+                 COPY INTO … FILEFORMAT = IMAGE, which has no such limit, and query that"
+            )));
+        };
+        self.0 = left;
+        Ok(())
+    }
+}
+
 /// The files at `locations` as a table, each once.
-async fn rows(engine: &Engine, locations: &[String]) -> Result<ViewTable> {
+async fn rows(engine: &Engine, locations: &[String], room: &mut Room) -> Result<ViewTable> {
     let mut store: Option<Url> = None;
     let mut objects: Vec<ImageObject> = Vec::new();
     for location in locations {
@@ -176,17 +196,18 @@ async fn rows(engine: &Engine, locations: &[String]) -> Result<ViewTable> {
                 "{NAME}: {first} and {folder} are in two stores; call it once for each, with UNION ALL"
             )));
         }
-        let stores = engine.lake().stores();
-        objects.extend(match pattern {
-            Some(pattern) => list_matching_images(stores, &folder, pattern).await?,
-            None => list_images(stores, &folder).await?,
-        });
+        list_images(engine.lake().stores(), &folder, pattern, |object| {
+            room.take(&object, folder.as_str())?;
+            objects.push(object);
+            Ok::<(), EngineError>(())
+        })
+        .await?;
     }
     let Some(store) = store else {
         return Err(EngineError::invalid(format!("{NAME} needs a location")));
     };
-    objects.sort_by(|a, b| a.url.cmp(&b.url));
-    objects.dedup_by(|a, b| a.url == b.url);
+    objects.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
+    objects.dedup_by(|a, b| a.meta.location == b.meta.location);
     let limits = image_limits(&engine.settings().images);
     let files = ImageFiles::new(store, objects, limits, Wanted::Everything);
     let header = |field: &str| col("metadata").field(field).alias(field);
@@ -202,4 +223,42 @@ async fn rows(engine: &Engine, locations: &[String]) -> Result<ViewTable> {
         ])?
         .build()?;
     Ok(ViewTable::new(plan, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_config::Storage;
+    use shoal_lake::Stores;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_statement_has_room_for_so_many_files_and_the_error_names_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.jpg", "b.jpg", "c.jpg"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let url = Url::from_directory_path(folder.path()).unwrap();
+        let stores = Stores::new(&Storage::default(), 0);
+        let mut objects = Vec::new();
+        let take = |object| {
+            objects.push(object);
+            Ok::<(), EngineError>(())
+        };
+        list_images(&stores, &url, None, take).await.unwrap();
+        let taken = |room: u64| -> Result<()> {
+            let mut room = Room(room);
+            objects
+                .iter()
+                .try_for_each(|object| room.take(object, url.as_str()))
+        };
+        let all = objects.iter().map(ImageObject::plan_bytes).sum();
+        assert_eq!(objects.len(), 3);
+        taken(all).unwrap();
+        let error = taken(all - 1).unwrap_err().to_string();
+        assert!(
+            error.contains(url.as_str()) && error.contains("COPY INTO"),
+            "{error}"
+        );
+    }
 }

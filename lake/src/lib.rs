@@ -42,7 +42,7 @@ pub use error::LakeError;
 pub use iceberg::Catalogs as IcebergCatalogs;
 pub use images::{
     ImageFiles, ImageObject, UNREADABLE, Wanted, image_limits, image_schema, list as list_images,
-    list_matching as list_matching_images, split_pattern,
+    split_pattern,
 };
 pub use index::{
     Candidates, IndexExec, IndexKind, IndexManifest, IndexSpec, Metric, Segment, index_node,

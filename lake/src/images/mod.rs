@@ -1,6 +1,6 @@
 //! Images as rows: a listing of objects as a table of those that are pictures, or of all others.
 //!
-//! [`list`] and [`list_matching`] find the objects on the scheduler, [`ImageFiles`] makes them a table that
+//! [`list`] finds the objects on the scheduler, [`ImageFiles`] makes them a table that
 //! executors read: each object is fetched, sniffed, hashed and probed where it is read, and a file that
 //! is no usable picture becomes a row with a `reason` instead of an error. `COPY INTO` takes the ones into a
 //! table and the others into another; `read_images` shows all of them.
@@ -24,7 +24,7 @@ pub fn image_limits(settings: &ImageSettings) -> Limits {
     }
 }
 
-pub use list::{ImageObject, list, list_matching, split_pattern};
+pub use list::{ImageObject, list, split_pattern};
 pub(crate) use source::ImageSource;
 pub use source::{UNREADABLE, Wanted};
 pub use table::{ImageFiles, image_schema};

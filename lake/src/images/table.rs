@@ -33,6 +33,9 @@ use crate::{
 /// Partitions per core, so that waiting for one object leaves others to be worked on.
 const GROUPS_PER_PARTITION: usize = 4;
 
+/// Objects for which filters are decided at a time.
+const JUDGED_TOGETHER: usize = 8192;
+
 /// The columns of an object: those of `raw.images`, and why the object was not taken in.
 ///
 /// - `id`: BLAKE3 of the content, 64 hexadecimal digits
@@ -80,6 +83,21 @@ fn object_fields() -> Vec<Field> {
         Field::new("size", DataType::Int64, false),
         Field::new("created_at", time, false),
     ]
+}
+
+/// What the listing tells of `objects`.
+fn listing(objects: &[ImageObject], schema: SchemaRef) -> Result<RecordBatch> {
+    let urls = objects.iter().map(ImageObject::url);
+    let sizes = objects.iter().map(ImageObject::size);
+    let times = objects.iter().map(ImageObject::modified_micros);
+    Ok(RecordBatch::try_new(
+        schema,
+        vec![
+            Arc::new(StringArray::from_iter_values(urls)),
+            Arc::new(Int64Array::from_iter_values(sizes)),
+            Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
+        ],
+    )?)
 }
 
 /// Objects of one store as a table, which has a row for each that is wanted.
@@ -137,35 +155,28 @@ impl ImageFiles {
         let Some(condition) = conjunction(filters.iter().cloned()) else {
             return Ok(self.objects.iter().collect());
         };
-        let schema = Arc::new(Schema::new(object_fields()));
-        let urls = self.objects.iter().map(|object| object.url.as_str());
-        let sizes = self.objects.iter().map(ImageObject::size);
-        let times = self.objects.iter().map(ImageObject::modified_micros);
-        let listing = RecordBatch::try_new(
-            schema.clone(),
-            vec![
-                Arc::new(StringArray::from_iter_values(urls)),
-                Arc::new(Int64Array::from_iter_values(sizes)),
-                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
-            ],
-        )?;
-        let physical = session.create_physical_expr(
+        let schema = Schema::new(object_fields());
+        let condition = session.create_physical_expr(
             unqualified(condition)?,
-            &DFSchema::try_from(schema.as_ref().clone())?,
+            &DFSchema::try_from(schema.clone())?,
         )?;
-        let verdict = physical.evaluate(&listing)?.into_array(self.len())?;
-        let verdict = as_boolean_array(&verdict)?;
-        let judged = self.objects.iter().zip(verdict);
-        Ok(judged
-            .filter(|(_, verdict)| *verdict == Some(true))
-            .map(|(object, _)| object)
-            .collect())
+        let schema = Arc::new(schema);
+        let mut matching = Vec::new();
+        for objects in self.objects.chunks(JUDGED_TOGETHER) {
+            let listing = listing(objects, schema.clone())?;
+            let verdict = condition.evaluate(&listing)?.into_array(objects.len())?;
+            let judged = objects.iter().zip(as_boolean_array(&verdict)?);
+            matching.extend(
+                judged.filter_map(|(object, verdict)| (verdict == Some(true)).then_some(object)),
+            );
+        }
+        Ok(matching)
     }
 
     fn partitioned_file(object: &ImageObject) -> PartitionedFile {
         let mut file = PartitionedFile::from(object.meta.clone());
         file.partition_values = vec![
-            ScalarValue::Utf8(Some(object.url.clone())),
+            ScalarValue::Utf8(Some(object.url())),
             ScalarValue::Int64(Some(object.size())),
             ScalarValue::TimestampMicrosecond(Some(object.modified_micros()), Some("UTC".into())),
         ];
@@ -241,5 +252,42 @@ impl TableProvider for ImageFiles {
             .with_limit(limit)
             .build();
         Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+    use datafusion::prelude::SessionContext;
+    use datafusion_proto::bytes::physical_plan_to_bytes_with_extension_codec;
+    use object_store::{ObjectMeta, path::Path};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_object_takes_as_much_of_a_plan_as_it_says() {
+        for folder in ["a".to_string(), "photos/2024/05/06".repeat(10)] {
+            let object = |number| {
+                let meta = ObjectMeta {
+                    location: Path::from(format!("{folder}/{number:020}.jpg")),
+                    last_modified: Utc::now(),
+                    size: 5 << 20,
+                    e_tag: Some("tag".repeat(10)),
+                    version: None,
+                };
+                ImageObject::new("s3://bucket".into(), meta)
+            };
+            let objects: Vec<ImageObject> = (0..2000).map(object).collect();
+            let told: u64 = objects.iter().map(ImageObject::plan_bytes).sum();
+            let source = Url::parse("s3://bucket/").unwrap();
+            let files = ImageFiles::new(source, objects, Limits::default(), Wanted::Everything);
+            let state = SessionContext::new().state();
+            let plan = files.scan(&state, None, &[], None).await.unwrap();
+            let codec = crate::codec();
+            let encoded =
+                physical_plan_to_bytes_with_extension_codec(plan, codec.as_ref()).unwrap();
+            let bytes = encoded.len() as u64;
+            assert!((told / 2..=told).contains(&bytes), "{bytes} of {told}");
+        }
     }
 }

@@ -56,8 +56,7 @@ impl Run {
 
 /// What stands for the object in a set of known ones.
 pub(super) fn fingerprint_of(object: &ImageObject) -> u128 {
-    let size = i64::try_from(object.meta.size).unwrap_or(i64::MAX);
-    fingerprint(&object.url, size, object.modified_micros())
+    fingerprint(&object.url(), object.size(), object.modified_micros())
 }
 
 /// Of an object's name, size and time.

@@ -17,7 +17,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
 use shoal_config::Placement;
 use shoal_engine::parser::{CopyImages, Name};
-use shoal_engine::{Session, WritePlan, copy_schema, location_url};
+use shoal_engine::{EngineError, Session, WritePlan, copy_schema, location_url};
 use shoal_images::probe::Limits;
 use shoal_lake::{ImageFiles, ImageObject, Wanted, image_limits, list_images};
 use url::Url;
@@ -111,15 +111,17 @@ impl Copy {
         }
         let images = Target::open(&run.by.session, run.images.clone()).await?;
         let rejected = Target::open(&run.by.session, run.rejected.clone()).await?;
-        let listed = list_images(engine.lake().stores(), &source)
-            .await
-            .map_err(shoal_engine::EngineError::from)?;
-        let files = listed.len() as u64;
         let known = run.known().await?;
-        let fresh: Vec<ImageObject> = listed
-            .into_iter()
-            .filter(|object| !known.contains(&fingerprint_of(object)))
-            .collect();
+        let (mut files, mut fresh) = (0, Vec::new());
+        list_images(engine.lake().stores(), &source, None, |object| {
+            files += 1;
+            if !known.contains(&fingerprint_of(&object)) {
+                fresh.push(object);
+            }
+            Ok::<(), EngineError>(())
+        })
+        .await?;
+        fresh.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
         Ok(Copy {
             source,
             images,
@@ -303,16 +305,14 @@ mod tests {
     use super::*;
 
     fn object(name: &str, size: u64) -> ImageObject {
-        ImageObject {
-            url: format!("file:///{name}"),
-            meta: ObjectMeta {
-                location: Path::from(name),
-                last_modified: DateTime::UNIX_EPOCH,
-                size,
-                e_tag: None,
-                version: None,
-            },
-        }
+        let meta = ObjectMeta {
+            location: Path::from(name),
+            last_modified: DateTime::UNIX_EPOCH,
+            size,
+            e_tag: None,
+            version: None,
+        };
+        ImageObject::new("file://".into(), meta)
     }
 
     #[test]
