@@ -174,6 +174,33 @@ def test_a_part_that_fails_is_tried_again(start, retries):
     mending.join()
 
 
+def test_rows_that_were_committed_before_a_part_failed_are_counted_as_written(start):
+    shoal = start("serve", {"processing": {"max_retries": 3}})
+    ingest(shoal, "raw", images(["a", "b", "broken"], [png(1), png(2), b"x"]))
+    table = shoal.location("processed", "features")
+    stopped = threading.Event()
+    hidden = []
+
+    def hide():
+        """The file of vectors is gone from when it is written until a while after its commit."""
+        while not hidden and not stopped.is_set():
+            hidden.extend(table.glob("*/*.parquet"))
+        for file in hidden:
+            file.rename(file.with_suffix(".hidden"))
+        time.sleep(1)
+        for file in hidden:
+            file.with_suffix(".hidden").rename(file)
+
+    hiding = threading.Thread(target=hide)
+    hiding.start()
+    totals = call(shoal, "CALL extract_features()")
+    stopped.set()
+    hiding.join()
+    assert "tries a part again" in shoal.front.log
+    assert totals == (3, 2, 1, 0)
+    assert shoal.rows("SELECT image_id FROM processed.features ORDER BY 1") == [("a",), ("b",)]
+
+
 def vectors(count: int, dimension: int, seed: int) -> np.ndarray:
     """Vectors around four points."""
     random = np.random.default_rng(seed)

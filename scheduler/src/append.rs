@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::DataType;
 use shoal_engine::parser::Name;
 use shoal_engine::{Planned, QueryPlan, Session, WritePlan};
 use shoal_lake::{DataFile, Snapshot};
@@ -31,15 +32,44 @@ impl Conductor {
         places.run(&self.query, plan, &mut sink).await?;
         match sink {
             RowSink::Memory { rows, .. } => Ok(rows),
-            RowSink::Client { .. } | RowSink::Measure { .. } => Ok(Vec::new()),
+            _ => Ok(Vec::new()),
         }
     }
 
     /// All rows of the query `sql`, in memory.
     pub(crate) async fn select(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+        self.rows(&self.plan(sql).await?).await
+    }
+
+    /// The query `sql`.
+    pub(crate) async fn plan(&self, sql: &str) -> Result<QueryPlan> {
         match self.statements.plan(&self.session, sql, None).await? {
-            Planned::Query(plan) => self.rows(&plan).await,
+            Planned::Query(plan) => Ok(plan),
             _ => Err(StatementError::Invalid(format!("{sql} is not a query"))),
+        }
+    }
+
+    /// What stands for the ids that a query gives in its only column, without those that are NULL. The ids
+    /// themselves, of which there may be millions, are never here at once.
+    pub(crate) async fn ids(&self, plan: &QueryPlan) -> Result<HashSet<u128>> {
+        let schema = plan.schema();
+        match schema.fields().as_ref() {
+            [id] if id.data_type() == &DataType::Utf8 => {}
+            _ => {
+                return Err(StatementError::Invalid(format!(
+                    "expected a column of text, and found {schema}"
+                )));
+            }
+        }
+        let mut sink = RowSink::Fingerprints {
+            of: ids_of,
+            found: HashSet::new(),
+        };
+        let places = self.statements.places();
+        places.run(&self.query, plan, &mut sink).await?;
+        match sink {
+            RowSink::Fingerprints { found, .. } => Ok(found),
+            _ => Ok(HashSet::new()),
         }
     }
 
@@ -54,6 +84,13 @@ impl Conductor {
         made.affected().await?;
         Ok(())
     }
+}
+
+/// What stands for the ids in the first column.
+fn ids_of(batch: &RecordBatch) -> Vec<u128> {
+    let ids = batch.column(0).as_string_opt::<i32>();
+    let ids = ids.into_iter().flatten().flatten();
+    ids.map(|id| fingerprint(&[id.as_bytes()])).collect()
 }
 
 /// What is appended: each item stands for rows.

@@ -131,7 +131,7 @@ impl Places {
             RowSink::Memory { abandoned, .. } if done.is_err() => {
                 abandoned.append(&mut job.salvage(&self.results).await);
             }
-            RowSink::Memory { .. } | RowSink::Client { .. } => {}
+            RowSink::Memory { .. } | RowSink::Fingerprints { .. } | RowSink::Client { .. } => {}
         }
         done
     }

@@ -1,5 +1,6 @@
 //! Where the rows of a plan go.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::compute::cast;
@@ -29,6 +30,13 @@ pub(crate) enum RowSink {
         rows: Vec<RecordBatch>,
         /// Rows of runs that did not: their files are to be deleted.
         abandoned: Vec<RecordBatch>,
+    },
+    /// Nowhere: what stands for each of them is kept.
+    Fingerprints {
+        /// What stands for the rows of a batch.
+        of: fn(&RecordBatch) -> Vec<u128>,
+        /// What stood for some row so far.
+        found: HashSet<u128>,
     },
     /// Nowhere: they are counted, and what was measured on their way is kept.
     Measure {
@@ -66,6 +74,10 @@ impl RowSink {
                 rows.push(batch);
                 Ok(())
             }
+            Self::Fingerprints { of, found } => {
+                found.extend(of(&batch));
+                Ok(())
+            }
             Self::Measure { rows, .. } => {
                 *rows += batch.num_rows();
                 Ok(())
@@ -79,6 +91,10 @@ impl RowSink {
             Self::Client { sent, .. } => !*sent,
             Self::Memory { rows, abandoned } => {
                 abandoned.append(rows);
+                true
+            }
+            Self::Fingerprints { found, .. } => {
+                found.clear();
                 true
             }
             Self::Measure { rows, .. } => {

@@ -10,7 +10,7 @@ use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{ParamValues, ScalarValue};
 use shoal_engine::{Classifier, ClassifyFeatures, Planned};
 
-use super::work::{RowsAt, Work};
+use super::work::{Output, RowsAt, Work};
 use super::{literal, texts, timestamp};
 use crate::append::Conductor;
 use crate::error::{Result, StatementError};
@@ -145,9 +145,11 @@ async fn nearest(
         ids: format!("SELECT image_id FROM {vectors}"),
         size: PART,
         done: format!("SELECT image_id FROM {}", classify.target.to_sql()),
-        target: classify.target.clone(),
-        rows,
-        moment: "created_at",
+        taken: Output {
+            table: classify.target.clone(),
+            rows,
+            moment: "created_at",
+        },
         parameters: Some(examples),
         rejects: None,
     };

@@ -3,7 +3,7 @@
 use shoal_engine::ExtractFeatures;
 
 use super::literal;
-use super::work::{RowsAt, Work};
+use super::work::{Output, RowsAt, Work};
 use crate::append::Conductor;
 use crate::error::Result;
 use crate::statement::CopyProgress;
@@ -75,11 +75,17 @@ pub(super) async fn run(by: &Conductor, extract: &ExtractFeatures) -> Result<Cop
         ids,
         size: (PART_BATCHES * batch, PART_BYTES),
         done,
-        target: extract.target.clone(),
-        rows,
-        moment: "extracted_at",
+        taken: Output {
+            table: extract.target.clone(),
+            rows,
+            moment: "extracted_at",
+        },
         parameters: None,
-        rejects: Some((rejected, rejects)),
+        rejects: Some(Output {
+            table: rejected,
+            rows: rejects,
+            moment: "rejected_at",
+        }),
     };
     work.run(by).await
 }

@@ -35,16 +35,22 @@ pub(super) struct Work {
     pub size: (u64, u64),
     /// Query of the ids that are done with.
     pub done: String,
-    /// Table that gets the rows. Its column `image_id` holds the ids.
-    pub target: Name,
-    /// Query of the rows of a part: one per id that can be used.
-    pub rows: RowsAt,
-    /// The target's column that holds the moment.
-    pub moment: &'static str,
-    /// Values of the parameters of `rows`.
+    /// What becomes of the ids that can be used.
+    pub taken: Output,
+    /// Values of the parameters of its query.
     pub parameters: Option<ParamValues>,
-    /// Table of what cannot be used, and the query of its rows, one per id.
-    pub rejects: Option<(Name, RowsAt)>,
+    /// What becomes of those that cannot.
+    pub rejects: Option<Output>,
+}
+
+/// Rows that are made of a part, and where they go.
+pub(super) struct Output {
+    /// The table. Its column `image_id` holds the ids.
+    pub table: Name,
+    /// Query of the rows of a part: one per id.
+    pub rows: RowsAt,
+    /// The table's column that holds the moment at which they are made.
+    pub moment: &'static str,
 }
 
 /// How far the work is.
@@ -55,6 +61,8 @@ struct State {
     known: HashSet<u128>,
     /// Whether the tables may have changed since: by what failed half-way.
     is_stale: bool,
+    /// The moment of rows that may be in the tables and not in the totals: of what failed half-way.
+    uncounted: Option<String>,
     /// Ids that are in the totals.
     counted: HashSet<u128>,
     totals: CopyProgress,
@@ -102,9 +110,9 @@ impl Work {
 
     async fn open(&self, by: &Conductor) -> Result<State> {
         // Versions first: whatever comes in later shows as a version after them.
-        let target = Target::open(&by.session, self.target.clone()).await?;
+        let target = Target::open(&by.session, self.taken.table.clone()).await?;
         let rejected = match &self.rejects {
-            Some((name, _)) => Some(Target::open(&by.session, name.clone()).await?),
+            Some(rejects) => Some(Target::open(&by.session, rejects.table.clone()).await?),
             None => None,
         };
         Ok(State {
@@ -112,14 +120,14 @@ impl Work {
             rejected,
             known: self.known(by).await?,
             is_stale: false,
+            uncounted: None,
             counted: HashSet::new(),
             totals: CopyProgress::default(),
         })
     }
 
     async fn known(&self, by: &Conductor) -> Result<HashSet<u128>> {
-        let ids = texts(&by.select(&self.done).await?)?;
-        Ok(ids.iter().map(|id| fingerprint_of(id)).collect())
+        by.ids(&by.plan(&self.done).await?).await
     }
 
     /// How many images there are.
@@ -133,12 +141,10 @@ impl Work {
     /// Whether a stretch of many parts holds nothing that is open. Its images are then in the totals.
     async fn is_done(&self, by: &Conductor, state: &mut State, stretch: &Part) -> Result<bool> {
         let ids = by.session.plan_over(stretch, &self.ids, None).await?;
-        let ids = texts(&by.rows(&ids).await?)?;
-        let is_done = ids
-            .iter()
-            .all(|id| state.known.contains(&fingerprint_of(id)));
+        let ids = by.ids(&ids).await?;
+        let is_done = ids.is_subset(&state.known);
         if is_done {
-            state.count(&ids, |totals| &mut totals.unchanged);
+            state.count(ids, |totals| &mut totals.unchanged);
             by.query.progress.set_copy(state.totals);
         }
         Ok(is_done)
@@ -148,6 +154,7 @@ impl Work {
         if state.is_stale {
             let now = self.open(by).await?;
             (state.known, state.target, state.rejected) = (now.known, now.target, now.rejected);
+            self.count_late(by, state).await?;
             state.is_stale = false;
         }
         let ids = by.session.plan_over(part, &self.ids, None).await?;
@@ -157,7 +164,7 @@ impl Work {
         for id in ids {
             let print = fingerprint_of(&id);
             if state.known.contains(&print) {
-                state.count(&[id], |totals| &mut totals.unchanged);
+                state.count([print], |totals| &mut totals.unchanged);
             } else if !state.counted.contains(&print) {
                 open.push(id);
             }
@@ -181,55 +188,96 @@ impl Work {
         ids: Vec<String>,
     ) -> Result<()> {
         let moment = timestamp(&Utc::now());
-        let rows = |query: &RowsAt, parameters| Rows {
+        let rows = |output: &Output, parameters| Rows {
             work: self,
             by,
             part,
             all,
-            sql: query(&moment),
+            sql: (output.rows)(&moment),
             parameters,
         };
-        let taken = rows(&self.rows, self.parameters.clone());
-        let (written, considered) = state.target.append(by, &taken, ids.clone()).await?;
-        let considered: HashSet<String> = considered.into_iter().collect();
-        let (mut mine, others): (Vec<String>, Vec<String>) =
-            ids.into_iter().partition(|id| considered.contains(id));
-        state.count(&others, |totals| &mut totals.unchanged);
-        let mut missing = Vec::new();
-        if written < mine.len() as u64 {
-            let sql = format!(
-                "SELECT image_id FROM {} WHERE {} = {moment}",
-                self.target.to_sql(),
-                self.moment
-            );
-            let written: HashSet<String> = texts(&by.select(&sql).await?)?.into_iter().collect();
-            (mine, missing) = mine.into_iter().partition(|id| written.contains(id));
+        state.uncounted = Some(moment.clone());
+        let taken = rows(&self.taken, self.parameters.clone());
+        let (written, mine) = state.target.append(by, &taken, ids.clone()).await?;
+        state.count_others(ids, &mine);
+        let missing = match written < mine.len() as u64 {
+            true => {
+                let written = self.taken.written_at(by, &moment).await?;
+                let (mine, missing) = mine
+                    .into_iter()
+                    .partition(|id| written.contains(&fingerprint_of(id)));
+                state.count_ids(mine, |totals| &mut totals.ingested);
+                missing
+            }
+            false => {
+                state.count_ids(mine, |totals| &mut totals.ingested);
+                Vec::new()
+            }
+        };
+        let rejected = match (&mut state.rejected, &self.rejects) {
+            (Some(target), Some(rejects)) => {
+                let rejects = rows(rejects, None);
+                let (_, mine) = target.append(by, &rejects, missing.clone()).await?;
+                state.count_others(missing, &mine);
+                mine
+            }
+            _ => missing,
+        };
+        state.count_ids(rejected, |totals| &mut totals.rejected);
+        state.uncounted = None;
+        Ok(())
+    }
+
+    /// Counts rows of an append that failed after one of its commits.
+    async fn count_late(&self, by: &Conductor, state: &mut State) -> Result<()> {
+        let Some(moment) = state.uncounted.clone() else {
+            return Ok(());
+        };
+        let taken = self.taken.written_at(by, &moment).await?;
+        state.count(taken, |totals| &mut totals.ingested);
+        if let Some(rejects) = &self.rejects {
+            let rejected = rejects.written_at(by, &moment).await?;
+            state.count(rejected, |totals| &mut totals.rejected);
         }
-        state.count(&mine, |totals| &mut totals.ingested);
-        if let (Some(target), Some((_, query))) = (&mut state.rejected, &self.rejects)
-            && !missing.is_empty()
-        {
-            let rejects = rows(query, None);
-            let (_, considered) = target.append(by, &rejects, missing.clone()).await?;
-            let considered: HashSet<String> = considered.into_iter().collect();
-            let others: Vec<String>;
-            (missing, others) = missing.into_iter().partition(|id| considered.contains(id));
-            state.count(&others, |totals| &mut totals.unchanged);
-        }
-        state.count(&missing, |totals| &mut totals.rejected);
+        state.uncounted = None;
         Ok(())
     }
 }
 
+impl Output {
+    /// The ids of the rows that were made at a moment.
+    async fn written_at(&self, by: &Conductor, moment: &str) -> Result<HashSet<u128>> {
+        let (table, column) = (self.table.to_sql(), self.moment);
+        let sql = format!("SELECT image_id FROM {table} WHERE {column} = {moment}");
+        by.ids(&by.plan(&sql).await?).await
+    }
+}
+
+/// One of the totals.
+type Total = fn(&mut CopyProgress) -> &mut u64;
+
 impl State {
-    /// Adds to one of the totals those ids that are in none.
-    fn count(&mut self, ids: &[String], total: fn(&mut CopyProgress) -> &mut u64) {
+    /// Adds to one of the totals those that are in none.
+    fn count(&mut self, ids: impl IntoIterator<Item = u128>, total: Total) {
         for id in ids {
-            if self.counted.insert(fingerprint_of(id)) {
+            if self.counted.insert(id) {
                 *total(&mut self.totals) += 1;
                 self.totals.done += 1;
             }
         }
+    }
+
+    fn count_ids(&mut self, ids: Vec<String>, total: Total) {
+        self.count(ids.iter().map(|id| fingerprint_of(id)), total);
+    }
+
+    /// Counts what others were done with first: of `ids`, those that are not `mine`.
+    fn count_others(&mut self, ids: Vec<String>, mine: &[String]) {
+        let mine: HashSet<&String> = mine.iter().collect();
+        let others = ids.iter().filter(|id| !mine.contains(id));
+        self.count(others.map(|id| fingerprint_of(id)), |totals| {
+            &mut totals.unchanged
+        });
     }
 }
 
