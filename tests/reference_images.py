@@ -134,8 +134,8 @@ def inertia(picture, colors):
     return ((pixels - np.asarray(colors, dtype=float)) ** 2).sum(axis=2).min(axis=1).sum()
 
 
-def jpeg(picture, quality):
-    """To compare size and error with at the same quality: Pillow takes 4:2:0 too."""
+def lossy(picture, form, quality):
+    """To compare size and error with at the same quality: a JPEG has 4:2:0 too, as a WebP always has."""
     encoded = BytesIO()
-    picture.save(encoded, "JPEG", quality=quality, subsampling="4:2:0")
+    picture.save(encoded, form, quality=quality, **({"subsampling": "4:2:0"} if form == "jpeg" else {}))
     return encoded.getvalue()

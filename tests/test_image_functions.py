@@ -189,16 +189,44 @@ def test_lossless_formats_keep_every_pixel(shoal, pictures, form):
 
 
 @pytest.mark.parametrize("quality", [50, 85, 95])
-def test_a_jpeg_is_as_good_and_as_small_as_pillows(shoal, pictures, quality):
+@pytest.mark.parametrize("form", ["jpeg", "webp"])
+def test_a_lossy_picture_is_as_good_and_as_small_as_pillows(shoal, pictures, form, quality):
     table, known = pictures
-    for name, encoded in by_name(shoal, table, f"image_encode(content, 'jpeg', {quality})").items():
+    for name, encoded in by_name(shoal, table, f"image_encode(content, '{form}', {quality})").items():
         picture = known[name].convert("RGB")
-        theirs = reference.jpeg(picture, quality)
-        errors = [
-            np.square(np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), float) - np.asarray(picture)).mean()
-            for content in (encoded, theirs)
-        ]
+        theirs = reference.lossy(picture, form, quality)
+        errors = []
+        for content in (encoded, theirs):
+            with Image.open(io.BytesIO(content)) as found:
+                assert found.format.lower() == form and found.size == picture.size
+                errors.append(np.square(np.asarray(found.convert("RGB"), float) - np.asarray(picture)).mean())
         assert errors[0] < 1.15 * errors[1] and len(encoded) < 1.3 * len(theirs) + 700, name
+
+
+def test_a_lossy_webp_keeps_alpha_as_it_is(shoal, schema):
+    picture = next(Image.open(path) for path in whole_photos() if path.name == "coffee-02.png").convert("RGBA")
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    table = ingest(shoal, schema, "alpha", {"clear": png(picture), "opaque": png(picture.convert("RGB"))})
+    encoded = by_name(shoal, table, "image_encode(content, 'webp', 80)")
+    with Image.open(io.BytesIO(encoded["clear"])) as found, Image.open(io.BytesIO(encoded["opaque"])) as opaque:
+        assert (found.mode, opaque.mode) == ("RGBA", "RGB")
+        assert np.array_equal(np.asarray(found.getchannel("A")), np.asarray(picture.getchannel("A")))
+        seen = np.asarray(picture)[..., 3] > 0
+        difference = np.abs(np.asarray(found, float)[..., :3] - np.asarray(picture)[..., :3])[seen]
+        assert difference.mean() < 6
+
+
+def test_a_large_webp_of_many_prefix_codes_is_decoded(shoal, schema):
+    """Their memory is counted before they are read, and must not be taken for that of a file made to hurt."""
+    photos = [ImageOps.exif_transpose(Image.open(path)).convert("RGB").resize((500, 500)) for path in whole_photos()]
+    mosaic = Image.new("RGB", (2000, 1500))
+    for number, photo in enumerate(photos[:12]):
+        mosaic.paste(photo, (number % 4 * 500, number // 4 * 500))
+    encoded = io.BytesIO()
+    mosaic.save(encoded, "WEBP", lossless=True)
+    table = ingest(shoal, schema, "large", {"mosaic": encoded.getvalue()})
+    [(error, image)] = shoal.rows(f"SELECT image_error(content), image_decode(content) FROM {table}")
+    assert error is None and np.array_equal(pixels(image), np.asarray(mosaic))
 
 
 def test_transparent_pixels_show_the_background(shoal, schema):
@@ -276,6 +304,8 @@ def test_a_bad_picture_is_null_with_a_reason_or_an_error(shoal, schema):
     ("image_convert(content, 'CMYK')", "there is no image mode 'CMYK'"),
     ("image_encode(content, 'gif')", "cannot be encoded as 'gif'"),
     ("image_encode(content, 'png', 80)", "takes no quality"),
+    ("image_encode(content, 'jpeg', 101)", "quality must be from 1 to 100, not 101"),
+    ("image_encode(content, 'webp', 0)", "quality must be from 1 to 100, not 0"),
     ("image_hash(content, 'md5')", "there is no hash method 'md5'"),
     ("image_hash(content, 'wavelet', 9)", "wavelet"),
     ("image_hash(content, on_error => 'ignore')", "on_error is one of null, raise, not 'ignore'"),

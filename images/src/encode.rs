@@ -1,7 +1,8 @@
 //! From pixels to encoded bytes.
 //!
 //! JPEG is baseline with chroma at half resolution (4:2:0) and the quantization tables of libjpeg,
-//! so a quality means what it means in Pillow. The other formats keep every pixel.
+//! so a quality means what it means in Pillow. WebP of a quality is encoded by libwebp with its usual
+//! settings, as in Pillow. Everything else keeps every pixel.
 
 use std::fmt;
 use std::io::Cursor;
@@ -14,11 +15,15 @@ use jpeg_encoder::{ChromaSubsamplingMethod, SamplingFactor};
 use tiff::encoder::colortype::{self, ColorType};
 use tiff::encoder::compression::DeflateLevel;
 use tiff::encoder::{Compression, TiffEncoder, TiffValue};
+use webp::PixelLayout;
 
 use crate::convert::{Mode, WHITE, convert};
 
 /// JPEG quality where none is asked for.
 pub const DEFAULT_JPEG_QUALITY: u8 = 85;
+
+/// The format has room for one more, which libwebp does not write and `image-webp` does not read.
+const MAX_WEBP_SIDE: u32 = 16_383;
 
 /// What pictures can be encoded as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,8 +35,12 @@ pub enum Encoding {
     },
     /// PNG of 8 or 16 bits; floating point becomes 16 bits.
     Png,
-    /// Lossless WebP: color of 8 bits, with or without alpha.
-    WebP,
+    /// WebP: color of 8 bits, with or without alpha.
+    WebP {
+        /// 1 to 100; without loss if there is none. Alpha is never lossy, and left out by a lossy
+        /// picture that is opaque.
+        quality: Option<u8>,
+    },
     /// TIFF, deflated; gray with alpha becomes color with alpha.
     Tiff,
 }
@@ -42,11 +51,13 @@ pub enum EncodeError {
     /// Not the name of a format.
     #[error("pictures cannot be encoded as '{0}': use jpeg, png, webp or tiff")]
     Format(String),
-    /// A JPEG quality out of range.
-    #[error("JPEG quality must be from 1 to 100, not {0}")]
+    /// A quality out of range.
+    #[error("quality must be from 1 to 100, not {0}")]
     Quality(i64),
     /// A quality for a format without one.
-    #[error("{0} is encoded without loss, so it takes no quality: leave it out, or use jpeg")]
+    #[error(
+        "{0} is encoded without loss, so it takes no quality: leave it out, or use jpeg or webp"
+    )]
     Lossless(&'static str),
     /// More pixels along a side than the format has room for, or none.
     #[error("a picture of {width} x {height} pixels cannot be encoded as {encoding}: {detail}")]
@@ -63,7 +74,8 @@ pub enum EncodeError {
 }
 
 impl Encoding {
-    /// The encoding of this name (jpeg or jpg, png, webp, tiff or tif), with a quality for JPEG.
+    /// The encoding of this name (jpeg or jpg, png, webp, tiff or tif), with a quality for JPEG
+    /// or WebP.
     ///
     /// # Errors
     /// An unknown name, a quality out of range, or a quality for a lossless format.
@@ -72,10 +84,14 @@ impl Encoding {
         let Some(quality) = quality else {
             return Ok(encoding);
         };
-        match (encoding, u8::try_from(quality)) {
-            (Self::Jpeg { .. }, Ok(quality @ 1..=100)) => Ok(Self::Jpeg { quality }),
-            (Self::Jpeg { .. }, _) => Err(EncodeError::Quality(quality)),
-            _ => Err(EncodeError::Lossless(encoding.name())),
+        let checked = u8::try_from(quality).ok().filter(|q| (1..=100).contains(q));
+        let checked = checked.ok_or(EncodeError::Quality(quality));
+        match encoding {
+            Self::Jpeg { .. } => Ok(Self::Jpeg { quality: checked? }),
+            Self::WebP { .. } => Ok(Self::WebP {
+                quality: Some(checked?),
+            }),
+            Self::Png | Self::Tiff => Err(EncodeError::Lossless(encoding.name())),
         }
     }
 
@@ -84,7 +100,7 @@ impl Encoding {
         match self {
             Self::Jpeg { .. } => "jpeg",
             Self::Png => "png",
-            Self::WebP => "webp",
+            Self::WebP { .. } => "webp",
             Self::Tiff => "tiff",
         }
     }
@@ -105,7 +121,7 @@ impl FromStr for Encoding {
                 quality: DEFAULT_JPEG_QUALITY,
             }),
             "png" => Ok(Self::Png),
-            "webp" => Ok(Self::WebP),
+            "webp" => Ok(Self::WebP { quality: None }),
             "tiff" | "tif" => Ok(Self::Tiff),
             _ => Err(EncodeError::Format(name.to_owned())),
         }
@@ -116,7 +132,7 @@ impl FromStr for Encoding {
 ///
 /// # Errors
 /// [`EncodeError::Picture`] when the picture has no pixels, or more along a side than the format
-/// allows (65,535 for JPEG, 16,384 for WebP).
+/// allows (65,535 for JPEG, 16,383 for WebP).
 pub fn encode(image: &DynamicImage, encoding: Encoding) -> Result<Vec<u8>, EncodeError> {
     let refused = |detail: String| EncodeError::Picture {
         encoding: encoding.name(),
@@ -130,7 +146,7 @@ pub fn encode(image: &DynamicImage, encoding: Encoding) -> Result<Vec<u8>, Encod
     match encoding {
         Encoding::Jpeg { quality } => jpeg(image, quality).map_err(refused),
         Encoding::Png => png(image).map_err(refused),
-        Encoding::WebP => webp(image).map_err(refused),
+        Encoding::WebP { quality } => webp(image, quality).map_err(refused),
         Encoding::Tiff => tiff(image).map_err(|error| refused(error.to_string())),
     }
 }
@@ -177,16 +193,25 @@ fn png(image: &DynamicImage) -> Result<Vec<u8>, String> {
     Ok(encoded)
 }
 
-fn webp(image: &DynamicImage) -> Result<Vec<u8>, String> {
-    let mode = if image.color().has_alpha() {
-        Mode::Rgba
+fn webp(image: &DynamicImage, quality: Option<u8>) -> Result<Vec<u8>, String> {
+    if image.width().max(image.height()) > MAX_WEBP_SIDE {
+        return Err("WebP has at most 16,383 pixels along a side".to_owned());
+    }
+    let (mode, layout) = if image.color().has_alpha() {
+        (Mode::Rgba, PixelLayout::Rgba)
     } else {
-        Mode::Rgb
+        (Mode::Rgb, PixelLayout::Rgb)
     };
-    let mut encoded = Vec::new();
-    let lossless = WebPEncoder::new_lossless;
-    written_by(&in_mode(image, mode), &mut encoded, lossless)?;
-    Ok(encoded)
+    let image = in_mode(image, mode);
+    let Some(quality) = quality else {
+        let mut encoded = Vec::new();
+        written_by(&image, &mut encoded, WebPEncoder::new_lossless)?;
+        return Ok(encoded);
+    };
+    webp::Encoder::new(image.as_bytes(), layout, image.width(), image.height())
+        .encode_simple(false, f32::from(quality))
+        .map(|encoded| encoded.to_vec())
+        .map_err(|error| format!("{error:?}"))
 }
 
 fn in_mode(image: &DynamicImage, mode: Mode) -> DynamicImage {
@@ -236,6 +261,12 @@ mod tests {
     use super::*;
     use crate::pictures::colors;
 
+    const LOSSLESS: [Encoding; 3] = [
+        Encoding::Png,
+        Encoding::WebP { quality: None },
+        Encoding::Tiff,
+    ];
+
     fn every_mode() -> impl Iterator<Item = DynamicImage> {
         let image = DynamicImage::ImageRgb8(colors(40, 30));
         Mode::ALL
@@ -246,12 +277,12 @@ mod tests {
     #[test]
     fn lossless_formats_keep_every_pixel() {
         for image in every_mode() {
-            for encoding in [Encoding::Png, Encoding::WebP, Encoding::Tiff] {
+            for encoding in LOSSLESS {
                 let encoded = encode(&image, encoding).unwrap();
                 let decoded = image::load_from_memory(&encoded).unwrap();
                 let eight_bits = |image: &DynamicImage| image.to_rgba8();
                 assert_eq!(eight_bits(&decoded), eight_bits(&image), "{encoding}");
-                let keeps_all_bits = encoding != Encoding::WebP
+                let keeps_all_bits = encoding.name() != "webp"
                     && matches!(
                         Mode::of(&image),
                         Some(Mode::L16 | Mode::Rgb16 | Mode::Rgba16)
@@ -284,6 +315,54 @@ mod tests {
     }
 
     #[test]
+    fn a_webp_of_a_quality_is_close_and_the_smaller_the_lower() {
+        let picture = DynamicImage::ImageRgb8(colors(160, 120));
+        let mut sizes = Vec::new();
+        // Its colors change sharply, and have half the resolution in the file.
+        for (quality, decibels) in [(10, 12.0), (50, 15.0), (80, 16.0), (100, 17.0)] {
+            let encoding = Encoding::WebP {
+                quality: Some(quality),
+            };
+            for mode in Mode::ALL {
+                let image = convert(picture.clone(), mode, WHITE);
+                let encoded = encode(&image, encoding).unwrap();
+                let decoded = image::load_from_memory(&encoded).unwrap();
+                assert!(!decoded.color().has_alpha(), "{mode}");
+                let noise = squared_difference(&decoded.to_rgb8(), &image.to_rgb8());
+                let found = 10.0 * (255.0 * 255.0 / noise).log10();
+                println!("{mode} at {quality}: {found} dB, {} bytes", encoded.len());
+                assert!(found > decibels, "{mode} at {quality}: {found} dB");
+                if mode == Mode::Rgb {
+                    sizes.push(encoded.len());
+                }
+            }
+        }
+        assert!(sizes.is_sorted_by(|a, b| a < b), "{sizes:?}");
+    }
+
+    fn squared_difference(a: &image::RgbImage, b: &image::RgbImage) -> f64 {
+        let pairs = a.iter().zip(b.iter());
+        let sum: f64 = pairs.map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum();
+        sum / a.len() as f64
+    }
+
+    #[test]
+    fn a_webp_of_a_quality_keeps_alpha_as_it_is() {
+        let image = image::RgbaImage::from_fn(70, 50, |x, y| {
+            image::Rgba([200, 100, 50, (x * 3 + y) as u8])
+        });
+        let encoding = Encoding::WebP { quality: Some(60) };
+        let encoded = encode(&DynamicImage::ImageRgba8(image.clone()), encoding).unwrap();
+        let decoded = image::load_from_memory(&encoded).unwrap().to_rgba8();
+        assert!(
+            decoded
+                .pixels()
+                .map(|p| p[3])
+                .eq(image.pixels().map(|p| p[3]))
+        );
+    }
+
+    #[test]
     fn alpha_is_laid_on_white_in_a_jpeg() {
         let clear = DynamicImage::new_rgba8(16, 16);
         let encoded = encode(&clear, Encoding::Jpeg { quality: 85 }).unwrap();
@@ -305,7 +384,19 @@ mod tests {
         );
         assert_eq!(
             Encoding::new("webp", Some(80)),
-            Err(EncodeError::Lossless("webp"))
+            Ok(Encoding::WebP { quality: Some(80) })
+        );
+        assert_eq!(
+            Encoding::new("webp", None),
+            Ok(Encoding::WebP { quality: None })
+        );
+        assert_eq!(
+            Encoding::new("webp", Some(101)),
+            Err(EncodeError::Quality(101))
+        );
+        assert_eq!(
+            Encoding::new("png", Some(80)),
+            Err(EncodeError::Lossless("png"))
         );
         assert_eq!(
             Encoding::new("heic", None),
@@ -315,14 +406,19 @@ mod tests {
 
     #[test]
     fn pictures_a_format_has_no_room_for_are_refused() {
-        let long = DynamicImage::new_luma8(70_000, 1);
-        for encoding in [Encoding::Jpeg { quality: 85 }, Encoding::WebP] {
-            assert!(matches!(
-                encode(&long, encoding),
-                Err(EncodeError::Picture { .. })
-            ));
+        let [lossless, lossy] = [None, Some(80)].map(|quality| Encoding::WebP { quality });
+        for (side, encoding) in [
+            (65_536, Encoding::Jpeg { quality: 85 }),
+            (16_384, lossless),
+            (16_384, lossy),
+        ] {
+            let (long, short) = (side, side - 1);
+            let encoded = |side| encode(&DynamicImage::new_luma8(side, 1), encoding);
+            assert!(matches!(encoded(long), Err(EncodeError::Picture { .. })));
+            let decoded = image::load_from_memory(&encoded(short).unwrap()).unwrap();
+            assert_eq!(decoded.width(), short, "{encoding:?}");
         }
-        for encoding in [Encoding::Png, Encoding::WebP, Encoding::Tiff] {
+        for encoding in LOSSLESS {
             let empty = DynamicImage::new_rgb8(0, 5);
             assert!(matches!(
                 encode(&empty, encoding),

@@ -43,21 +43,22 @@ pub(super) static ENCODE: Function = Function {
         document(
             "image_encode(picture, format[, quality[, background]])",
             "Makes a file of a picture. JPEG has 8 bits and no transparency; PNG and TIFF keep 8 or \
-             16 bits and transparency; WebP is lossless, of 8 bits. EXIF data are not \
-             written.\n\nReturns BINARY.",
+             16 bits and transparency; WebP has 8 bits and transparency, and keeps every pixel \
+             unless a quality is given. EXIF data are not written.\n\nReturns BINARY.",
             &[
                 PICTURE,
                 ("format", "`jpeg`, `png`, `webp` or `tiff`."),
                 (
                     "quality",
-                    "Of a JPEG, 1 to 100; 85 if left out. Other formats have none.",
+                    "Of a JPEG, 1 to 100; 85 if left out. Of a WebP, 1 to 100 as in libwebp; without loss \
+                     if left out. Other formats have none.",
                 ),
                 (
                     "background",
                     "Color under transparent pixels of a JPEG, as `'#rrggbb'`; white if left out.",
                 ),
             ],
-            "image_format(image_encode(content, 'webp')) AS format",
+            "image_format(image_encode(content, 'webp', 80)) AS format",
             &["image_decode", "image_thumbnail"],
         )
     },
