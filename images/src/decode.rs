@@ -9,9 +9,8 @@
 //! their pixels are computed, and cannot be stopped there; their work is bounded by the pixel limit
 //! (and, for a progressive JPEG, by the number of its scans).
 //!
-//! Memory is computed from headers before a pixel is decoded. One thing cannot be seen there: the
-//! prefix codes of a lossless WebP, which a file of several megabytes made for the purpose can blow
-//! up to 1.3 GB.
+//! Memory is computed from headers before a pixel is decoded, and for a lossless WebP from its prefix
+//! codes, which a file of several megabytes made for the purpose could blow up to 1.3 GB.
 
 mod bmp;
 mod budget;
@@ -19,6 +18,7 @@ mod gif;
 mod lzw;
 mod png;
 mod tiff;
+mod webp;
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,7 +33,6 @@ use crate::convert::{Mode, WHITE, convert};
 use crate::error::ImageError;
 use crate::jpeg;
 use crate::probe::{Format, ImageInfo, Limits, probe};
-use budget::TimedReader;
 pub(crate) use budget::{Deadline, check_memory};
 
 /// What unpacking takes beside pixels: buffers and code tables.
@@ -136,34 +135,29 @@ fn decode_probed(
     side: u32,
 ) -> Result<DynamicImage, ImageError> {
     let deadline = Deadline::start(limits);
-    check_memory(memory_needed(info), limits)?;
+    check_memory(memory_needed(content, info), limits)?;
     let decoded = match info.format {
         Format::Gif => gif::decode(content, info, limits, deadline),
         Format::Tiff => tiff::decode(content, info, limits, deadline),
         Format::Jpeg => jpeg::decode(content, (info.width, info.height), side, deadline),
         Format::Png => png::decode(content, info, limits, deadline),
-        Format::WebP => WebPDecoder::new(TimedReader::new(content, deadline))
-            .and_then(DynamicImage::from_decoder)
-            .map_err(|error| refusal(Format::WebP, error)),
+        Format::WebP => webp::decode(content, info, limits, deadline),
         Format::Bmp => bmp::decode(content, info, deadline),
     };
     // A decoder that could not read on because the time was over says so in words of its own.
     decoded.map_err(|error| deadline.check().err().unwrap_or(error))
 }
 
-/// Memory that decoding a picture takes, as far as the header tells. TIFF and GIF compute it more
-/// closely where they allocate.
-fn memory_needed(info: &ImageInfo) -> u64 {
+/// Memory that decoding a picture takes, as far as the header tells. TIFF, GIF and WebP compute it
+/// more closely where they allocate.
+fn memory_needed(content: &[u8], info: &ImageInfo) -> u64 {
     let width = u64::from(info.width);
     let pixels = width * u64::from(info.height);
     let channels = u64::from(info.channels);
     match info.format {
         // The picture; a progressive one keeps 16-bit coefficients beside it, and a bit for each.
         Format::Jpeg => pixels * channels * 25 / 8,
-        // The picture, planes of luminance and chroma, and alpha that passes through RGBA. An
-        // animation has a canvas besides.
-        Format::WebP if info.frames > 1 => pixels * 20,
-        Format::WebP => pixels * 12,
+        Format::WebP => webp::memory_needed(content, info),
         Format::Png => {
             let pixel = channels * u64::from(info.bits_per_channel.div_ceil(8));
             // A few rows are kept as they are unpacked, unfiltered and expanded.

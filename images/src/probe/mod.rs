@@ -14,7 +14,7 @@ mod orientation;
 mod png;
 mod reader;
 pub(crate) mod tiff;
-mod webp;
+pub(crate) mod webp;
 
 use std::fmt;
 use std::time::Duration;

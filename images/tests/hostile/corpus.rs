@@ -5,6 +5,7 @@ use std::io::{Cursor, Write};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use shoal_images::encode::{Encoding, encode};
 
 /// A file and what it is.
 pub struct Sample {
@@ -375,6 +376,130 @@ fn canvas(flags: u8, side: u32) -> Vec<u8> {
     webp_chunk(b"VP8X", &body)
 }
 
+/// Bits from the lowest of each byte on, as lossless WebP has them.
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Bits {
+    fn put(&mut self, value: u32, count: usize) {
+        for bit in 0..count {
+            if self.count.is_multiple_of(8) {
+                self.bytes.push(0);
+            }
+            let last = self.bytes.len() - 1;
+            self.bytes[last] |= ((value >> bit & 1) as u8) << (self.count % 8);
+            self.count += 1;
+        }
+    }
+
+    /// A prefix code of one symbol.
+    fn put_symbol(&mut self, symbol: u32) {
+        self.put(0b101, 3);
+        self.put(symbol, 8);
+    }
+
+    /// A prefix code in 93 bits of which a table of 4 KiB is made: symbols of 1 to 9 bits and two of 10.
+    fn put_code(&mut self) {
+        self.put(0, 1);
+        // The lengths 1 to 6 have codes of three bits, 7 to 10 of four; between them stand others.
+        self.put(14 - 4, 4);
+        for length in [0, 0, 0, 3, 3, 3, 3, 3, 0, 3, 4, 4, 4, 4] {
+            self.put(length, 3);
+        }
+        // Eleven lengths follow: two, and 9 in four bits.
+        self.put(0b0011, 4);
+        self.put(9, 4);
+        for length in (1..=10).chain([10]) {
+            let (code, bits) = if length < 7 {
+                (length - 1, 3)
+            } else {
+                (length - 7 + 0b1100, 4)
+            };
+            // Codes have their highest bit first.
+            self.put(u32::reverse_bits(code) >> (32 - bits), bits);
+        }
+    }
+}
+
+/// A lossless picture of 64 x 64 pixels, all of which are coded with the last of so many groups of prefix
+/// codes. From its sixth byte on it is the same as alpha.
+fn of_groups(count: u32) -> Vec<u8> {
+    let mut bits = Bits::default();
+    for (value, count) in [(0x2F, 8), (63, 14), (63, 14), (0, 4)] {
+        bits.put(value, count);
+    }
+    // No transform, no cache of colors; a group for each block of 4 x 4 pixels.
+    bits.put(0b100, 3);
+    bits.put(0, 3);
+    // The image that says which, in green and red: all of one color, without a cache.
+    bits.put(0, 1);
+    for symbol in [(count - 1) & 255, (count - 1) >> 8, 0, 0, 0] {
+        bits.put_symbol(symbol);
+    }
+    for _ in 0..5 * count {
+        bits.put_code();
+    }
+    // Four symbols of a bit for each pixel.
+    bits.bytes.resize(bits.bytes.len() + 64 * 64 / 2 + 1, 0);
+    bits.bytes
+}
+
+/// A frame of these chunks that fills a canvas of 64 x 64 pixels.
+fn frame(chunks: &[Vec<u8>]) -> Vec<u8> {
+    let place = [0, 0, 0, 0, 0, 0, 63, 0, 0, 63, 0, 0, 100, 0, 0, 0];
+    webp_chunk(b"ANMF", &[&place[..], &chunks.concat()].concat())
+}
+
+/// An animation of one frame; `before` is what stands between the header and the animation.
+fn animation(before: &[u8], chunks: &[Vec<u8>]) -> Vec<u8> {
+    let start = webp_chunk(b"ANIM", &[0; 6]);
+    webp(&[canvas(0x12, 64), before.to_vec(), start, frame(chunks)])
+}
+
+/// A lossy picture of 64 x 64 pixels.
+fn lossy() -> Vec<u8> {
+    let image = DynamicImage::new_rgb8(64, 64);
+    let file = encode(&image, Encoding::WebP { quality: Some(80) }).unwrap();
+    file[12..].to_vec()
+}
+
+/// A picture of so many groups of prefix codes, whose tables take 20 KiB each.
+pub fn webp_of_groups(count: u32) -> Vec<u8> {
+    webp(&[webp_chunk(b"VP8L", &of_groups(count))])
+}
+
+/// Files of 3.8 MB that are whole but for the memory that their prefix codes take, 1.3 GB: pictures,
+/// alpha, frames.
+pub fn webp_bombs() -> Vec<Sample> {
+    let picture = of_groups(65_536);
+    let alpha = webp_chunk(b"ALPH", &[&[1], &picture[5..]].concat());
+    let picture = webp_chunk(b"VP8L", &picture);
+    let still = webp(&[canvas(0x10, 64), lossy()]);
+    vec![
+        Sample::new("webp codes", webp_of_groups(65_536)),
+        Sample::new(
+            "webp codes of a canvas",
+            webp(&[canvas(0, 64), picture.clone()]),
+        ),
+        Sample::new(
+            "webp codes of alpha",
+            webp(&[canvas(0x10, 64), alpha.clone(), lossy()]),
+        ),
+        Sample::new(
+            "webp codes of alpha behind the end",
+            [still, alpha.clone()].concat(),
+        ),
+        Sample::new("webp codes of a frame", animation(&[], &[picture])),
+        Sample::new(
+            "webp codes of a frame's alpha",
+            animation(&[], &[alpha, lossy()]),
+        ),
+    ]
+}
+
 fn webp_samples() -> Vec<Sample> {
     let whole = encoded(&picture(), ImageFormat::WebP);
     let lossless = webp_chunk(b"VP8L", &whole[20..]);
@@ -394,11 +519,34 @@ fn webp_samples() -> Vec<Sample> {
         ),
         Sample::new(
             "webp huge picture on a small canvas",
-            webp(&[canvas(0, 64), huge_lossy]),
+            webp(&[canvas(0, 64), huge_lossy.clone()]),
+        ),
+        Sample::new(
+            "webp frame beyond its canvas, beside a picture",
+            animation(&lossy(), std::slice::from_ref(&huge_lossy)),
+        ),
+        Sample::new(
+            "webp frame beyond its canvas, in a chunk of no type",
+            animation(
+                &[],
+                &[
+                    webp_chunk(b"ALPH", &[0; 1 + 64 * 64]),
+                    [b"none", &huge_lossy[4..]].concat(),
+                    lossy(),
+                ],
+            ),
         ),
         Sample::new(
             "webp canvas of 16,777,216 squared",
             webp(&[canvas(0, 1 << 24), lossless]),
+        ),
+        Sample::new(
+            "webp frame beyond the end of a still picture",
+            [
+                webp(&[canvas(0x10, 64), lossy()]),
+                frame(&[webp_chunk(b"VP8L", &of_groups(65_536))]),
+            ]
+            .concat(),
         ),
         Sample::new("webp canvas and nothing else", webp(&[canvas(0x10, 64)])),
         Sample::new("webp giant exif", {

@@ -223,6 +223,21 @@ fn files_made_to_hurt_do_not() {
     }
 }
 
+/// Nothing in a header tells what they take: it is found in compressed data.
+#[test]
+fn prefix_codes_beyond_the_cap_are_refused() {
+    without_panic_messages();
+    for sample in corpus::webp_bombs() {
+        assert_eq!(examine(&sample), Some("too_much_memory"), "{}", sample.name);
+    }
+    // 20 MiB and 41 MiB of tables.
+    for (groups, code) in [(1000, None), (2000, Some("too_much_memory"))] {
+        let content = corpus::webp_of_groups(groups);
+        let sample = Sample::new(format!("webp of {groups} groups"), content);
+        assert_eq!(examine(&sample), code, "{}", sample.name);
+    }
+}
+
 #[test]
 fn a_file_cut_at_every_sixteenth_is_no_picture() {
     without_panic_messages();
