@@ -6,6 +6,9 @@ CARGO_TARGET_DIR ?= $(SHOAL_CACHE)/target
 export SHOAL_CACHE CARGO_TARGET_DIR
 
 VENV := $(SHOAL_CACHE)/venv
+# What development builds have beside the default, so that tests find it in the one build there is. The
+# quickstart takes the same: with other features, half of the crates would be compiled a second time.
+FEATURES := shoal-models/onnxruntime
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -16,10 +19,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 build: ## build every binary (development profile)
-	cargo build --workspace --bins
+	cargo build --workspace --bins --features $(FEATURES)
 
 quickstart: ## build, take in the photos of examples/, compute features, query them
-	cargo build --workspace --bin shoal
+	cargo build --workspace --bin shoal --features $(FEATURES)
 	scripts/quickstart.sh
 
 test: setup-tests test-rust test-e2e ## set up what tests need and run all of them
@@ -28,7 +31,8 @@ setup-tests: ## install what the tests need (Debian packages, Python venv, MinIO
 	scripts/setup-tests.sh
 
 test-rust: ## run the tests that stand in the crates
-	cargo test --workspace
+	SHOAL_TEST_ONNXRUNTIME=$$(echo $(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*) \
+		cargo test --workspace --features $(FEATURES)
 
 test-e2e: build ## run the end-to-end tests; PYTEST_ARGS="-k jdbc" picks some
 	$(VENV)/bin/pytest tests $(PYTEST_ARGS)
@@ -36,6 +40,7 @@ test-e2e: build ## run the end-to-end tests; PYTEST_ARGS="-k jdbc" picks some
 lint: ## check formatting, clippy, spelling and the licenses of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --features $(FEATURES) -- -D warnings
 	scripts/setup-lint.sh
 	$(VENV)/bin/typos
 	$(MAKE) deny

@@ -2,7 +2,9 @@
 schema in it; `cluster` and `serve` start one of their own for tests that break things."""
 
 import itertools
+from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from harness.minio import Minio
@@ -12,10 +14,17 @@ from harness.shoal import Shoal
 _names = itertools.count(1)
 
 
+#: What settings make ONNX Runtime, from the wheel that the tests compare with, run models.
+ONNXRUNTIME = {"models": {"runtime": "onnxruntime",
+                          "onnxruntime_library": str(next(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*")))}}
+
+
 @pytest.fixture(scope="session", params=["serve", "cluster"])
 def shoal(request, tmp_path_factory):
-    """A deployment shared by all tests that leave it as they found it."""
-    deployment = Shoal(request.param, tmp_path_factory.mktemp(request.param))
+    """A deployment shared by all tests that leave it as they found it. Tests that run models ask for "onnxruntime"
+    too: `shoal serve` with it."""
+    kind, settings = ("serve", ONNXRUNTIME) if request.param == "onnxruntime" else (request.param, None)
+    deployment = Shoal(kind, tmp_path_factory.mktemp(request.param), settings)
     yield deployment
     deployment.discard()
 

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx.external_data_helper
 import onnxruntime
 import pyarrow as pa
 import pytest
@@ -66,9 +67,13 @@ def create(name: str, location, **options) -> str:
     return f"CREATE MODEL {name} FROM '{location}' OPTIONS ({pairs})"
 
 
+#: Everything that runs models; a test without it runs on the first two alone.
+runtimes = pytest.mark.parametrize("shoal", ["serve", "cluster", "onnxruntime"], indirect=True, scope="session")
+
 PICTURES = {"input": "'image'", "mean": list(MEAN), "std": list(STD)}
 
 
+@runtimes
 @pytest.mark.parametrize("placement", ["local", "distributed"])
 def test_pictures_of_the_models_size_give_the_numbers_of_onnxruntime(shoal, schema, tmp_path, placement):
     random = np.random.default_rng(3)
@@ -87,6 +92,7 @@ def test_pictures_of_the_models_size_give_the_numbers_of_onnxruntime(shoal, sche
         assert np.abs(np.array(found[:-3]) - wanted).max() < TOLERANCE, batch
 
 
+@runtimes
 @pytest.mark.parametrize("placement", ["local", "distributed"])
 def test_images_give_the_numbers_of_onnxruntime(shoal, schema, tmp_path, placement):
     random = np.random.default_rng(4)
@@ -104,6 +110,7 @@ def test_images_give_the_numbers_of_onnxruntime(shoal, schema, tmp_path, placeme
     assert np.abs(np.array(found[:-2]) - wanted).max() < TOLERANCE
 
 
+@runtimes
 def test_photos_are_laid_upright_and_scaled_before(shoal, schema, tmp_path):
     model = picture_network(tmp_path / "m.onnx", size="S")
     paths = [path for path in PHOTOS.rglob("*.*") if path.parent.name != "broken" and path.suffix != ".md"]
@@ -130,6 +137,7 @@ def test_photos_are_laid_upright_and_scaled_before(shoal, schema, tmp_path):
             assert cosine > SMALLEST_COSINE, (path.name, fit)
 
 
+@runtimes
 @pytest.mark.parametrize("placement", ["local", "distributed"])
 def test_vectors_give_the_numbers_of_onnxruntime(shoal, schema, tmp_path, placement):
     model = vector_network(tmp_path / "v.onnx")
@@ -143,6 +151,7 @@ def test_vectors_give_the_numbers_of_onnxruntime(shoal, schema, tmp_path, placem
     assert np.abs(found - expected(model, vectors, "y")).max() < TOLERANCE
 
 
+@runtimes
 def test_features_are_kept_with_the_version_of_the_model_that_made_them(shoal, schema, tmp_path):
     model = vector_network(tmp_path / "v.onnx")
     shoal.run(create(f"{schema}.v", model, input="'vector'"),
@@ -186,6 +195,7 @@ def test_a_plain_name_means_the_newest_version_and_older_ones_stay(shoal, schema
         assert f"model lake.{schema}.v does not exist" in error_of(shoal, sql), sql
 
 
+@runtimes
 @pytest.mark.parametrize("placement", ["local", "distributed"])
 def test_a_file_that_changed_is_refused_with_both_hashes(shoal, schema, tmp_path, placement):
     path = vector_network(tmp_path / "v.onnx", seed=1)
@@ -201,6 +211,7 @@ def test_a_file_that_changed_is_refused_with_both_hashes(shoal, schema, tmp_path
     assert len(rows_at(shoal, placement, query)) == 1
 
 
+@runtimes
 def test_what_cannot_be_run_is_refused_when_it_is_created(shoal, schema, tmp_path):
     pictures, vectors = picture_network(tmp_path / "p.onnx"), vector_network(tmp_path / "v.onnx")
     (tmp_path / "text.onnx").write_text("not a network")
@@ -215,6 +226,14 @@ def test_what_cannot_be_run_is_refused_when_it_is_created(shoal, schema, tmp_pat
         ("ftp://x/y.onnx", {"input": "'image'"}, "not a store Shoal knows"),
     ]:
         assert wrong in error_of(shoal, create(f"{schema}.m", location, **options)), location
+    # Weights in other files would let a model read whatever the process can.
+    (Path(shoal.folder) / "secret").write_bytes(b"a secret" * 1000)
+    network = onnx.load(vectors)
+    for weight in network.graph.initializer:
+        onnx.external_data_helper.set_external_data(weight, "secret")
+        weight.ClearField("raw_data")
+    (tmp_path / "elsewhere.onnx").write_bytes(network.SerializeToString())
+    assert "weights in other files" in error_of(shoal, create(f"{schema}.m", tmp_path / "elsewhere.onnx", input="'vector'"))
     assert shoal.rows(f"SHOW MODELS IN {schema}") == []
     shoal.run(create(f"{schema}.p", pictures, input="'image'"))
     for sql, wrong in [

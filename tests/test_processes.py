@@ -31,6 +31,7 @@ def refused(binary: str, settings: str, folder: Path, env: dict | None = None, f
     ("catalog: {url: 'mysql://u:hunter2@h/d'}", ["catalog.url"]),
     ("a: [", ["settings.yaml"]),
     ("flight: {anonymous: true, bind_host: 0.0.0.0}", ["flight.anonymous", "loopback"]),
+    ("models: {runtime: onnxruntime, onnxruntime_library: lib/none.so}", ["models.onnxruntime_library", "lib/none.so"]),
     (SEED_SETTINGS.read_text(), ["spark", "cluster"]),
 ])
 def test_a_bad_settings_file_is_refused_by_key_and_file(binary, settings, named, tmp_path):

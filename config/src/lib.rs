@@ -39,8 +39,8 @@ pub use place::{STORE_SCHEMES, check_store_url, store_url};
 pub use process::ProcessArgs;
 pub use secret::Secret;
 pub use settings::{
-    Cluster, ExecutorSettings, FlightSettings, ImageSettings, ModelSettings, Placement, Processing,
-    QuerySettings, SchedulerSettings, Settings, WriteSettings,
+    Cluster, ExecutorSettings, FlightSettings, ImageSettings, ModelRuntime, ModelSettings,
+    Placement, Processing, QuerySettings, SchedulerSettings, Settings, WriteSettings,
 };
 pub use shown::shown_url;
 pub use signals::stop_on_signal;

@@ -179,6 +179,7 @@ mod tests {
             ("processing:\n  batch_size: -1\n", "processing.batch_size"),
             ("storage: s3://x\n", "storage"),
             ("query:\n  placement: somewhere\n", "query.placement"),
+            ("models:\n  runtime: onnx\n", "models.runtime"),
             ("catalog:\n  attach: [{name: a}]\n", "catalog.attach[0]"),
             ("write:\n  row_group_bytes: lots\n", "write.row_group_bytes"),
         ] {

@@ -44,6 +44,7 @@ pub(crate) fn resolve(
     let optional = [
         &mut settings.storage.gcs.service_account_path,
         &mut settings.flight.users_file,
+        &mut settings.models.onnxruntime_library,
     ];
     for path in [&mut executor.work_dir, &mut executor.spill_dir]
         .into_iter()

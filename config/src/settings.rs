@@ -28,7 +28,7 @@ pub struct Settings {
     pub write: WriteSettings,
     /// Limits on images.
     pub images: ImageSettings,
-    /// Limits on ONNX models.
+    /// What runs ONNX models, and limits on them.
     pub models: ModelSettings,
 }
 
@@ -291,10 +291,25 @@ impl Default for ImageSettings {
     }
 }
 
-/// Limits that keep models from taking a process down.
+/// What runs ONNX models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelRuntime {
+    /// tract, which every program has built in.
+    #[default]
+    Tract,
+    /// ONNX Runtime, a library that is loaded when a program starts that was built for it.
+    OnnxRuntime,
+}
+
+/// What runs models, and limits that keep them from taking a process down.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSettings {
+    /// What runs them.
+    pub runtime: ModelRuntime,
+    /// ONNX Runtime's shared library; needed by that runtime and by nothing else.
+    pub onnxruntime_library: Option<PathBuf>,
     /// Largest file that `CREATE MODEL` takes in.
     pub max_file_bytes: ByteSize,
     /// Models kept in memory by a process, by the size of their files; at least `max_file_bytes`.
@@ -306,6 +321,8 @@ pub struct ModelSettings {
 impl Default for ModelSettings {
     fn default() -> Self {
         Self {
+            runtime: ModelRuntime::Tract,
+            onnxruntime_library: None,
             max_file_bytes: ByteSize::mib(512),
             cache: ByteSize::gib(1),
             batch_size: 64,

@@ -54,9 +54,9 @@ impl Engine {
     /// # Errors
     /// When the catalog's database cannot be opened or the spill folder cannot be made.
     pub async fn new(settings: Arc<Settings>) -> Result<Arc<Self>> {
-        let catalog = Catalog::open(&settings.catalog.url).await?;
         let lake = Lake::new(&settings);
         let models = Models::new(lake.stores().clone(), &settings.models)?;
+        let catalog = Catalog::open(&settings.catalog.url).await?;
         let state = base_state(&settings, &lake, &models)?;
         Ok(Arc::new(Self {
             settings,

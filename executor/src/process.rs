@@ -100,6 +100,8 @@ impl Node {
     fn new(settings: &Settings) -> Result<Self> {
         let cluster = &settings.cluster;
         let executor = &cluster.executor;
+        let stores = shoal_lake::Stores::new(&settings.storage, settings.processing.max_retries);
+        let models = Models::new(stores.clone(), &settings.models)?;
         let name = uuid::Uuid::now_v7().to_string();
         let work = ProcessDir::create(&executor.work_dir, &name, "cluster.executor.work_dir")?;
         let spill = ProcessDir::create(&executor.spill_dir, &name, "cluster.executor.spill_dir")?;
@@ -107,11 +109,10 @@ impl Node {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             vcores => vcores,
         };
-        let stores = shoal_lake::Stores::new(&settings.storage, settings.processing.max_retries);
         let downloads = Downloads::new(&settings.images, stores.clone())
             .map_err(datafusion::error::DataFusionError::from)?;
         let runtimes = TaskRuntimes::new(
-            stores.clone(),
+            stores,
             executor.memory.0,
             vcores,
             spill.path(),
@@ -127,7 +128,7 @@ impl Node {
             heartbeat_seconds: cluster.heartbeat_seconds.max(1),
             grace: Duration::from_secs(cluster.shutdown_grace_seconds),
             limits: image_limits(&settings.images),
-            models: Models::new(stores, &settings.models)?,
+            models,
             downloads: Arc::new(downloads),
             runtimes: Arc::new(runtimes),
             work,

@@ -60,6 +60,14 @@ pub enum ModelError {
         /// The rest of the sentence, with the values that are possible.
         reason: String,
     },
+    /// A setting cannot be followed by this process.
+    #[error("setting \"{key}\": {reason}")]
+    Setting {
+        /// Its dotted path.
+        key: &'static str,
+        /// What is wrong, with the remedy.
+        reason: String,
+    },
     /// The process is too short of something to load models at all.
     #[error("models cannot be loaded in this process: {0}")]
     Process(String),

@@ -1,4 +1,5 @@
-//! ONNX models as SQL functions: loading, checking, preparing input, running.
+//! ONNX models as SQL functions: loading, checking, preparing input, running; tract does it, or ONNX Runtime where
+//! the settings ask for it and the feature `onnxruntime` is on.
 //!
 //! A model is a file on an object store and the options it was registered with. [`Models::inspect`]
 //! looks at a new one and answers with its [`ModelSpec`], which says all that running it takes: where the

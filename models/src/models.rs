@@ -18,7 +18,7 @@ use shoal_config::ModelSettings;
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use url::Url;
 
-use crate::network::{Network, Parsed};
+use crate::network::{self, Network, Parsed};
 use crate::options::ModelOptions;
 use crate::spec::ModelSpec;
 use crate::{ModelError, Result};
@@ -55,6 +55,7 @@ struct Shared {
 struct Loader {
     stores: Arc<dyn ObjectStoreRegistry>,
     settings: ModelSettings,
+    networks: network::Runtime,
     loaded: Cache<Key, Loaded>,
 }
 
@@ -80,8 +81,10 @@ impl Models {
     /// No models yet; they will be fetched from `stores`.
     ///
     /// # Errors
+    /// [`ModelError::Setting`] when the settings ask for a runtime that this process does not have,
     /// [`ModelError::Process`] when no thread can be started.
     pub fn new(stores: Arc<dyn ObjectStoreRegistry>, settings: &ModelSettings) -> Result<Self> {
+        let networks = network::Runtime::new(settings)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("shoal-models")
@@ -97,6 +100,7 @@ impl Models {
         let loader = Loader {
             stores,
             settings: settings.clone(),
+            networks,
             loaded,
         };
         let shared = Shared {
@@ -170,9 +174,9 @@ impl Loader {
         let size = bytes.len() as u64;
         let hash = blake3::hash(&bytes).to_hex().to_string();
         let options = options.clone();
-        let batch = self.settings.batch_size;
+        let (networks, batch) = (self.networks.clone(), self.settings.batch_size);
         let built = blocking(move || {
-            let parsed = Parsed::read(&bytes)?;
+            let parsed = Parsed::read(bytes, &networks)?;
             let output = parsed.output(options.output.as_deref())?;
             let input = options.input(parsed.shape())?;
             let network = parsed.into_network(&input, &output, batch)?;
@@ -219,7 +223,7 @@ impl Loader {
         let bytes = self.fetch(&model, &location).await?;
         let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let expected = spec.clone();
-        let batch = self.settings.batch_size;
+        let (networks, batch) = (self.networks.clone(), self.settings.batch_size);
         let network = blocking(move || {
             let found = blake3::hash(&bytes).to_hex();
             if found.as_str() != expected.hash {
@@ -230,7 +234,7 @@ impl Loader {
                     found: found.to_string(),
                 });
             }
-            let network = Parsed::read(&bytes)
+            let network = Parsed::read(bytes, &networks)
                 .and_then(|parsed| parsed.into_network(&expected.input, &expected.output, batch));
             Ok(network)
         });

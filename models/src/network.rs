@@ -1,25 +1,27 @@
-//! A neural network that runs: what stands between this crate and tract.
+//! A neural network that runs, whichever runtime does it.
 //!
 //! Pictures are run one by one and vectors many at a time: measured on CPU, tract and ONNX Runtime alike are
 //! slower with 16 pictures at once than with 16 times one, because their intermediate results fall out of
 //! the cache, while a linear layer over 16 vectors costs little more than over one.
 
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+mod one_file;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
+mod runtime;
+mod tract;
 
-use tract_onnx::prelude::{
-    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, TDim,
-    Tensor, ToDim, TractResult, TypedModel, TypedRunnableModel, tvec,
-};
-use tract_onnx::tract_hir::infer::Factoid;
-use tract_onnx::tract_hir::internal::DimLike;
+use std::fmt;
+
+use bytes::Bytes;
+
+pub(crate) use runtime::Runtime;
+use runtime::{Declared, DeclaredInput, Model, Plan};
 
 use crate::spec::Input;
 
 /// A network with everything about its shape decided. Cheap to share between threads.
 pub(crate) struct Network {
-    plan: Arc<TypedRunnableModel>,
+    plan: Box<dyn Plan>,
     row_shape: Vec<usize>,
     length: usize,
     rows: Rows,
@@ -61,7 +63,7 @@ impl fmt::Display for InputShape {
 
 /// A file that was read and whose open sizes are not decided yet.
 pub(crate) struct Parsed {
-    model: InferenceModel,
+    model: Box<dyn Model>,
     shape: InputShape,
     outputs: Vec<String>,
 }
@@ -71,54 +73,13 @@ impl Parsed {
     ///
     /// # Errors
     /// What is wrong with it, as the rest of a sentence.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
-        contained("reading it", || {
-            let framework = tract_onnx::onnx().with_ignore_value_info(true);
-            let model = framework.model_for_read(&mut &*bytes)?;
-            Ok(model)
-        })
-        .map_err(|reason| format!("it is not an ONNX model that tract can read ({reason})"))
-        .and_then(Self::of)
-    }
-
-    fn of(model: InferenceModel) -> Result<Self, String> {
-        let inputs = &model.inputs;
-        if inputs.len() != 1 {
-            return Err(format!(
-                "it has {} inputs, and a model has one",
-                inputs.len()
-            ));
-        }
-        let fact = model.input_fact(0).map_err(|error| error.to_string())?;
-        let number = fact.datum_type.concretize();
-        if number != Some(DatumType::F32) {
-            let number =
-                number.map_or_else(|| "unknown".to_owned(), |number| format!("{number:?}"));
-            return Err(format!(
-                "its input is of type {number}, and a model takes 32-bit floating-point numbers"
-            ));
-        }
-        let sizes: Vec<Option<usize>> = fact
-            .shape
-            .dims()
-            .map(|size| size.concretize().and_then(|size| size.to_usize().ok()))
-            .collect();
-        let shape = match sizes.split_first() {
-            Some((batch, row)) if !fact.shape.is_open() => InputShape {
-                batch: *batch,
-                row: row.to_vec(),
-            },
-            _ => return Err("it does not say how many dimensions its input has".to_owned()),
-        };
-        let outputs = model
-            .outputs
-            .iter()
-            .map(|outlet| model.outlet_label(*outlet).unwrap_or_default().to_owned())
-            .collect();
+    pub(crate) fn read(file: Bytes, runtime: &Runtime) -> Result<Self, String> {
+        one_file::check(&file)?;
+        let (declared, model) = runtime.read(file)?;
         Ok(Self {
             model,
-            shape,
-            outputs,
+            shape: input_shape(&declared)?,
+            outputs: declared.outputs,
         })
     }
 
@@ -174,12 +135,12 @@ impl Parsed {
     }
 
     fn network(&self, row_shape: Vec<usize>, output: &str, rows: Rows) -> Result<Network, String> {
-        let plan = contained("preparing it", || {
-            optimized(self.model.clone(), &row_shape, output, rows)?.into_runnable()
-        })
-        .map_err(|reason| format!("tract cannot prepare it ({reason})"))?;
+        let batch = match rows {
+            Rows::Exactly(rows) => Some(rows),
+            Rows::UpTo(_) => None,
+        };
         let mut network = Network {
-            plan,
+            plan: self.model.plan(batch, &row_shape, output)?,
             row_shape,
             length: 0,
             rows,
@@ -189,23 +150,26 @@ impl Parsed {
     }
 }
 
-/// The model with its input fixed to `rows` of `row_shape`, reduced to `output`.
-fn optimized(
-    mut model: InferenceModel,
-    row_shape: &[usize],
-    output: &str,
-    rows: Rows,
-) -> TractResult<TypedModel> {
-    let batch = match rows {
-        Rows::Exactly(rows) => rows.to_dim(),
-        Rows::UpTo(_) => model.symbols.sym("shoal_batch").to_dim(),
+/// The shape of the one input that a model has.
+fn input_shape(declared: &Declared) -> Result<InputShape, String> {
+    let [DeclaredInput { number, sizes }] = declared.inputs.as_slice() else {
+        return Err(format!(
+            "it has {} inputs, and a model has one",
+            declared.inputs.len()
+        ));
     };
-    let sizes: Vec<TDim> = std::iter::once(batch)
-        .chain(row_shape.iter().map(|size| size.to_dim()))
-        .collect();
-    model.set_input_fact(0, InferenceFact::dt_shape(DatumType::F32, sizes))?;
-    model.select_outputs_by_name([output])?;
-    model.into_optimized()
+    if number != "f32" {
+        return Err(format!(
+            "its input is of type {number}, and a model takes 32-bit floating-point numbers"
+        ));
+    }
+    match sizes.as_deref().and_then(<[_]>::split_first) {
+        Some((batch, row)) => Ok(InputShape {
+            batch: *batch,
+            row: row.to_vec(),
+        }),
+        None => Err("it does not say how many dimensions its input has".to_owned()),
+    }
 }
 
 impl Network {
@@ -276,19 +240,7 @@ impl Network {
         let shape = [&[count], self.row_shape.as_slice()].concat();
         let mut input = rows.concat();
         input.resize(shape.iter().product(), 0.0);
-        contained("running it", || {
-            let input = Tensor::from_shape(&shape, &input)?;
-            let outputs = self.plan.run(tvec![input.into()])?;
-            let Some(output) = outputs.into_iter().next() else {
-                return Ok(Vec::new());
-            };
-            let numbers = output.cast_to::<f32>()?;
-            Ok(numbers
-                .to_plain_array_view::<f32>()?
-                .iter()
-                .copied()
-                .collect())
-        })
+        self.plan.run(&shape, input)
     }
 
     /// Runs it on zeros: on one row or, where it takes any number, on two, to see that each row has an
@@ -313,71 +265,5 @@ impl Network {
     }
 }
 
-/// Runs tract so that an error or a panic inside it is a sentence about this one model or row.
-fn contained<T>(doing: &str, work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
-    // Nothing half-changed outlives a panic: a plan is only read, and every run has a state of its own.
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(format!("{error:#}")),
-        Err(_) => Err(format!("tract panicked while {doing}")),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::test_networks::{mean_of_channels, sum_and_product};
-
-    #[test]
-    fn vectors_are_run_many_at_a_time_and_each_has_its_own_output() {
-        for batch in [Some(1), Some(3), None] {
-            let parsed = Parsed::read(&sum_and_product(batch)).unwrap();
-            assert_eq!(parsed.shape().batch, batch);
-            let input = Input::Vector { length: 2 };
-            let network = parsed.into_network(&input, "sum", 4).unwrap();
-            assert_eq!(network.length(), 1);
-            let mut rows: Vec<Option<Vec<f32>>> =
-                (0..9).map(|n| Some(vec![n as f32, 10.0])).collect();
-            rows[4] = None;
-            let sums = network.run(&rows);
-            for (n, sum) in sums.iter().enumerate() {
-                let expected = (n != 4).then(|| vec![n as f32 + 10.0]);
-                assert_eq!(sum, &expected, "{batch:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn any_output_can_be_asked_for_by_name() {
-        let parsed = Parsed::read(&sum_and_product(None)).unwrap();
-        assert_eq!(parsed.output(None).unwrap(), "sum");
-        assert_eq!(parsed.output(Some("product")).unwrap(), "product");
-        let message = parsed.output(Some("difference")).unwrap_err();
-        assert!(
-            message.contains("its outputs are sum, product"),
-            "{message}"
-        );
-        let network = parsed
-            .into_network(&Input::Vector { length: 2 }, "product", 4)
-            .unwrap();
-        assert_eq!(network.run(&[Some(vec![3.0, 5.0])]), [Some(vec![15.0])]);
-    }
-
-    #[test]
-    fn a_network_of_pictures_takes_the_size_it_is_given() {
-        let parsed = Parsed::read(&mean_of_channels()).unwrap();
-        assert_eq!(parsed.shape().to_string(), "N x 3 x ? x ?");
-        let json = r#"{"kind":"image","width":2,"height":2,"fit":"crop","color":"rgb","layout":"chw","mean":[0,0,0],"std":[1,1,1]}"#;
-        let input: Input = serde_json::from_str(json).unwrap();
-        let network = parsed.into_network(&input, "mean", 8).unwrap();
-        let row: Vec<f32> = (0..12).map(|n| n as f32).collect();
-        assert_eq!(network.run(&[Some(row)]), [Some(vec![1.5, 5.5, 9.5])]);
-    }
-
-    #[test]
-    fn what_is_no_network_is_refused() {
-        for bytes in [&b""[..], b"no network at all", &sum_and_product(None)[..20]] {
-            assert!(Parsed::read(bytes).is_err());
-        }
-    }
-}
+mod tests;

@@ -3,8 +3,9 @@
 use prost::Message;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value as Size};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto,
-    TypeProto, ValueInfoProto, attribute_proto::AttributeType, tensor_proto::DataType, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto::AttributeType,
+    tensor_proto::DataType, type_proto,
 };
 
 /// The last operator set in which reductions take their axes as an attribute.
@@ -38,7 +39,59 @@ pub(crate) fn mean_of_channels() -> Vec<u8> {
     )
 }
 
+/// Vectors of two numbers to `y`, the same as `number`.
+pub(crate) fn converted(number: DataType) -> Vec<u8> {
+    let shape = || vec![open("N"), fixed(2)];
+    let mut y = tensor("y", &shape());
+    if let Some(type_proto::Value::TensorType(tensor)) =
+        y.r#type.as_mut().and_then(|y| y.value.as_mut())
+    {
+        tensor.elem_type = number as i32;
+    }
+    let mut model = model(vec![conversion("x", "y", number)], ("x", shape()), &[]);
+    model.graph.as_mut().unwrap().output.push(y);
+    model.encode_to_vec()
+}
+
+/// Vectors of one number to `y`: 5, 6, 7 for 0, 1, 2, and a failure for larger ones.
+pub(crate) fn looked_up() -> Vec<u8> {
+    let shape = || vec![open("N"), fixed(1)];
+    let mut lookup = node("Gather", "table", "y", vec![]);
+    lookup.input.push("index".into());
+    let mut model = model(
+        vec![conversion("x", "index", DataType::Int64), lookup],
+        ("x", shape()),
+        &[("y", shape())],
+    );
+    model.graph.as_mut().unwrap().initializer.push(TensorProto {
+        name: "table".into(),
+        data_type: DataType::Float as i32,
+        dims: vec![3],
+        float_data: vec![5.0, 6.0, 7.0],
+        ..TensorProto::default()
+    });
+    model.encode_to_vec()
+}
+
+fn conversion(input: &str, output: &str, number: DataType) -> NodeProto {
+    let to = AttributeProto {
+        name: "to".into(),
+        r#type: AttributeType::Int as i32,
+        i: i64::from(number as i32),
+        ..AttributeProto::default()
+    };
+    node("Cast", input, output, vec![to])
+}
+
 fn file(nodes: Vec<NodeProto>, input: (&str, Vec<Size>), outputs: &[(&str, Vec<Size>)]) -> Vec<u8> {
+    model(nodes, input, outputs).encode_to_vec()
+}
+
+fn model(
+    nodes: Vec<NodeProto>,
+    input: (&str, Vec<Size>),
+    outputs: &[(&str, Vec<Size>)],
+) -> ModelProto {
     let info = |(name, sizes): &(&str, Vec<Size>)| tensor(name, sizes);
     let graph = GraphProto {
         name: "network".into(),
@@ -47,7 +100,7 @@ fn file(nodes: Vec<NodeProto>, input: (&str, Vec<Size>), outputs: &[(&str, Vec<S
         output: outputs.iter().map(info).collect(),
         ..GraphProto::default()
     };
-    let model = ModelProto {
+    ModelProto {
         ir_version: 7,
         opset_import: vec![OperatorSetIdProto {
             version: OPSET,
@@ -55,8 +108,7 @@ fn file(nodes: Vec<NodeProto>, input: (&str, Vec<Size>), outputs: &[(&str, Vec<S
         }],
         graph: Some(graph),
         ..ModelProto::default()
-    };
-    model.encode_to_vec()
+    }
 }
 
 fn reduction(kind: &str, input: &str, output: &str) -> NodeProto {
