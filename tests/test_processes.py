@@ -31,7 +31,6 @@ def refused(binary: str, settings: str, folder: Path, env: dict | None = None, f
     ("catalog: {url: 'mysql://u:hunter2@h/d'}", ["catalog.url"]),
     ("a: [", ["settings.yaml"]),
     ("flight: {anonymous: true, bind_host: 0.0.0.0}", ["flight.anonymous", "loopback"]),
-    ("models: {runtime: onnxruntime, onnxruntime_library: lib/none.so}", ["models.onnxruntime_library", "lib/none.so"]),
     (SEED_SETTINGS.read_text(), ["spark", "cluster"]),
 ])
 def test_a_bad_settings_file_is_refused_by_key_and_file(binary, settings, named, tmp_path):
@@ -53,6 +52,14 @@ def test_a_missing_settings_file_is_named(binary, tmp_path):
     done = subprocess.run([program(binary), *PROGRAMS[binary], "--config", "nowhere.yaml"], cwd=tmp_path,
                           capture_output=True, text=True, timeout=30)
     assert done.returncode == 1 and "nowhere.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("binary", PROGRAMS)
+def test_a_library_for_models_that_is_missing_is_refused_by_key_and_path(binary, tmp_path):
+    settings = "models: {runtime: onnxruntime, onnxruntime_library: lib/none.so}"
+    ports = ["--set", "flight.port=0", "--set", "cluster.scheduler.port=0"]
+    message = refused(binary, settings, tmp_path, flags=ports)
+    assert "models.onnxruntime_library" in message and f"{tmp_path}/lib/none.so" in message
 
 
 def test_the_seed_settings_start_shoal_with_cluster_in_place_of_spark(start):

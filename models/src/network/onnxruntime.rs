@@ -4,11 +4,13 @@
 //! run the same network at the same time have a session each, up to one per processor; more would only
 //! wait for a processor in place of a session. Sessions are made when they are first needed, and kept.
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
+use ort::LoadDynamicError;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::{OutputSelector, RunOptions, Session};
@@ -31,13 +33,25 @@ pub(super) fn load(path: &Path) -> Result<Environment, String> {
     if let Some(environment) = environment.as_ref() {
         return Ok(environment.clone());
     }
-    let builder = contained(NAME, "being loaded", || ort::init_from(path))
-        .map_err(|reason| format!("cannot load \"{}\" ({reason})", path.display()))?;
+    let builder = contained(NAME, "being loaded", || {
+        ort::init_from(path).map_err(|error| why(&error))
+    })
+    .map_err(|reason| format!("cannot load \"{}\" ({reason})", path.display()))?;
     let made = contained(NAME, "being started", || {
         builder.with_name("shoal").with_telemetry(false).build()
     })
     .map_err(|reason| format!("cannot start \"{}\" ({reason})", path.display()))?;
     Ok(environment.insert(made).clone())
+}
+
+/// Why the library was not loaded: what the system says, where the error itself leaves that out.
+fn why(error: &LoadDynamicError) -> String {
+    match error {
+        LoadDynamicError::Dlopen { error, .. } => error
+            .source()
+            .map_or_else(|| error.to_string(), ToString::to_string),
+        error => error.to_string(),
+    }
 }
 
 /// Reads an ONNX file.
