@@ -375,7 +375,14 @@ impl Graph {
         for level in (0..top).rev() {
             let breadth = if level > 0 { 1 } else { wide };
             let linked = |node: u32| self.linked(node, level);
-            from = walk(self.starts.len(), &linked, &from, breadth, &mut seen, &score);
+            from = walk(
+                self.starts.len(),
+                &linked,
+                &from,
+                breadth,
+                &mut seen,
+                &score,
+            );
         }
         let hits = from
             .iter()
