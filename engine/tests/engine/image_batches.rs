@@ -108,8 +108,8 @@ async fn files_are_computed_below_the_node_once_and_for_no_row_that_is_left_out(
     let shown = plan(&format!("SELECT id FROM links WHERE {condition}")).await;
     let (_, below) = shown.split_once("url_download(links.u) AS").unwrap();
     assert!(below.contains("links.id = Int64(3)"), "{shown}");
-    let rows = lake.rows(&format!("DESCRIBE SELECT * FROM links WHERE {condition}"));
-    assert_eq!(rows.await.len(), 2, "no column is added");
+    let sql = format!("DESCRIBE SELECT * FROM links WHERE {condition}");
+    assert_eq!(lake.rows(&sql).await.len(), 2, "no column is added");
 
     let branch = "CASE WHEN id = 3 THEN image_decode(url_download(u)) END";
     let shown = plan(&format!("SELECT {branch} FROM links")).await;
