@@ -53,7 +53,7 @@ impl Conductor {
     /// themselves, of which there may be millions, are never here at once.
     pub(crate) async fn ids(&self, plan: &QueryPlan) -> Result<HashSet<u128>> {
         let schema = plan.schema();
-        match schema.fields().as_ref() {
+        match schema.fields().iter().as_slice() {
             [id] if id.data_type() == &DataType::Utf8 => {}
             _ => {
                 return Err(StatementError::Invalid(format!(
