@@ -8,13 +8,12 @@ ANSWERS = {
     "info": "image_info(content)",
     "decode": "image_decode(content)['data']",
 }
-#: What is added up over all answers, as `pillow_tasks.size` does.
+#: What is added up over all answers, as `pillow_tasks.size` does; of pictures, what their height, width and
+#: channels say.
 SIZES = {
-    "resize": "octet_length(answer)",
     "hash": "CASE WHEN answer IS NULL THEN 0 ELSE 1 END",
     "features": "CASE WHEN answer[1] IS NULL THEN 0 ELSE 1 END",
     "info": "answer['width'] * answer['height']",
-    "decode": "octet_length(answer)",
 }
 
 
@@ -24,6 +23,10 @@ def ingest(folder) -> str:
 
 def total(task: str) -> str:
     """One row: photos that were answered, and the sum of the sizes of the answers."""
+    if task not in SIZES:
+        picture = ANSWERS[task].removesuffix("['data']")
+        return ("SELECT count(data), sum(CAST(height AS BIGINT) * width * channels) FROM "
+                f"(SELECT unnest({picture}) FROM raw.images) AS answers(data, height, width, channels, mode)")
     return (f"SELECT count(answer), sum({SIZES[task]}) "
             f"FROM (SELECT {ANSWERS[task]} AS answer FROM raw.images)")
 

@@ -14,6 +14,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{FunctionRegistry, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use shoal_catalog::{Catalog, Listing, SchemaEntry, TableEntry};
@@ -239,6 +240,8 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>, models: &Models) -> Result<
     planners.insert(0, Arc::new(ArraySubscripts));
     let limits = image_limits(&settings.images);
     let mut rules = ballista_default_optimizer_rules();
+    // Fields of what a function returns are moved down to it by the rules before, each with a call of its own.
+    rules.push(Arc::new(CommonSubexprEliminate::new()));
     rules.push(Arc::new(FuseImageCalls::new(limits)));
     rules.push(Arc::new(SplitBatches::new(limits)));
     let mut state = SessionStateBuilder::new()

@@ -13,6 +13,7 @@ pub mod types;
 
 mod aggregates;
 mod answer_bytes;
+mod binary_length;
 mod functions;
 mod fuse;
 mod spark;

@@ -20,6 +20,8 @@ use datafusion::{
     },
 };
 
+use crate::binary_length;
+
 /// Spark's scalar functions under names that DataFusion leaves free.
 pub fn spark_scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let own: Vec<_> = all_default_functions()
@@ -75,6 +77,9 @@ pub(crate) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
         }
     }
     registry.register_udf(Arc::new(ScalarUDF::from(ElementAt::default())))?;
+    for function in binary_length::functions() {
+        registry.register_udf(function)?;
+    }
     Ok(())
 }
 
@@ -160,8 +165,17 @@ mod tests {
         let plain = SessionContext::new().state();
         let mut state = plain.clone();
         register(&mut state).unwrap();
+        // These take more than DataFusion's do.
+        let wider = [
+            "element_at",
+            "length",
+            "char_length",
+            "character_length",
+            "octet_length",
+            "bit_length",
+        ];
         for (name, function) in plain.scalar_functions() {
-            if name == "element_at" {
+            if wider.contains(&name.as_str()) {
                 continue;
             }
             assert_eq!(state.scalar_functions()[name], *function, "{name}");

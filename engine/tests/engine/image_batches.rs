@@ -72,6 +72,17 @@ async fn a_condition_on_pictures_comes_after_those_that_the_scan_decides() {
     assert!(below.contains("id >= Int64(5)"), "{plan}");
 }
 
+#[tokio::test]
+async fn a_picture_whose_fields_are_taken_is_made_once() {
+    let lake = files().await;
+    let sql = "SELECT picture.width, picture.height, picture.channels \
+               FROM (SELECT image_resize(content, 9, 9) AS picture FROM files) WHERE picture.width > 1";
+    let plan = lake.rows(&format!("EXPLAIN {sql}")).await.join("\n");
+    let (_, physical) = plan.split_once("physical_plan").unwrap();
+    let above_scan = physical.matches("image_resize(").count();
+    assert_eq!(above_scan, 1, "{plan}");
+}
+
 /// Files as an expression that is no column.
 const COMPUTED: &str = "decode(encode(content, 'base64'), 'base64')";
 

@@ -42,22 +42,22 @@ fn read_rows<const BYTES: usize>(
     let row_bytes = header.row_bytes() as usize;
     // What was probed has all its rows.
     let rows = content.get(header.pixel_offset as usize..);
-    let rows = rows
+    let mut rows = rows
         .unwrap_or_default()
         .chunks_exact(row_bytes)
         .take(height);
     let level = Level::new();
     let mut samples = Vec::with_capacity(width * height * 3);
     let mut row = vec![0; width * 3];
-    let mut add = |stored: &[u8]| {
+    let mut add = |stored: &[u8]| -> Result<(), ImageError> {
         deadline.check()?;
         dispatch!(level, _ => to_rgb::<BYTES>(stored, &mut row));
         samples.extend_from_slice(&row);
         Ok(())
     };
     match header.top_down {
-        true => rows.map(&mut add).collect::<Result<(), _>>()?,
-        false => rows.rev().map(&mut add).collect::<Result<(), _>>()?,
+        true => rows.try_for_each(&mut add)?,
+        false => rows.rev().try_for_each(&mut add)?,
     }
     Ok(samples)
 }

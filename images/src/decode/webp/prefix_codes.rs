@@ -59,9 +59,9 @@ pub(super) fn memory(data: &LosslessData<'_>) -> Option<u64> {
                 let colors = bits.read(8)? + 1;
                 image(&mut bits, colors)?;
                 width = match colors {
-                    ..=2 => width.div_ceil(8),
-                    ..=4 => width.div_ceil(4),
-                    ..=16 => width.div_ceil(2),
+                    0..=2 => width.div_ceil(8),
+                    3..=4 => width.div_ceil(4),
+                    5..=16 => width.div_ceil(2),
                     _ => width,
                 };
             }
