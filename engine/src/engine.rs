@@ -14,7 +14,8 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{FunctionRegistry, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion::optimizer::OptimizerRule as _;
+use datafusion::optimizer::extract_leaf_expressions::PushDownLeafProjections;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use shoal_catalog::{Catalog, Listing, SchemaEntry, TableEntry};
@@ -28,6 +29,7 @@ use crate::batches::BinaryBatches;
 use crate::cluster::Cluster;
 use crate::config::base_config;
 use crate::error::{EngineError, Result};
+use crate::leaves::PushFieldsOfColumns;
 use crate::scope::{Current, FullName, nearest};
 use crate::session::{Principal, Session};
 use crate::split::SplitBatches;
@@ -240,8 +242,11 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>, models: &Models) -> Result<
     planners.insert(0, Arc::new(ArraySubscripts));
     let limits = image_limits(&settings.images);
     let mut rules = ballista_default_optimizer_rules();
-    // Fields of what a function returns are moved down to it by the rules before, each with a call of its own.
-    rules.push(Arc::new(CommonSubexprEliminate::new()));
+    for rule in &mut rules {
+        if rule.name() == PushDownLeafProjections::new().name() {
+            *rule = Arc::new(PushFieldsOfColumns::new());
+        }
+    }
     rules.push(Arc::new(FuseImageCalls::new(limits)));
     rules.push(Arc::new(SplitBatches::new(limits)));
     let mut state = SessionStateBuilder::new()

@@ -30,6 +30,7 @@ mod index;
 mod ingest;
 mod insert;
 mod interval;
+mod leaves;
 mod model_calls;
 mod models;
 mod named_arguments;

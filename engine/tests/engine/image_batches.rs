@@ -73,14 +73,21 @@ async fn a_condition_on_pictures_comes_after_those_that_the_scan_decides() {
 }
 
 #[tokio::test]
-async fn a_picture_whose_fields_are_taken_is_made_once() {
+async fn a_picture_whose_fields_are_taken_is_made_once_and_after_rows_are_chosen() {
     let lake = files().await;
-    let sql = "SELECT picture.width, picture.height, picture.channels \
-               FROM (SELECT image_resize(content, 9, 9) AS picture FROM files) WHERE picture.width > 1";
-    let plan = lake.rows(&format!("EXPLAIN {sql}")).await.join("\n");
-    let (_, physical) = plan.split_once("physical_plan").unwrap();
-    let above_scan = physical.matches("image_resize(").count();
-    assert_eq!(above_scan, 1, "{plan}");
+    let subquery = "SELECT picture.width, picture.height, picture.channels \
+                    FROM (SELECT id, image_resize(content, 9, 8) AS picture FROM files) WHERE id % 500 = 5";
+    let directly = "SELECT image_resize(content, 9, 8).width, image_resize(content, 9, 8).height, \
+                    image_resize(content, 9, 8).channels FROM files WHERE id % 500 = 5";
+    for sql in [subquery, directly] {
+        assert_eq!(lake.rows(sql).await, ["9|8|3", "9|8|3"]);
+        let plan = lake.rows(&format!("EXPLAIN {sql}")).await.join("\n");
+        let (_, physical) = plan.split_once("physical_plan").unwrap();
+        let calls: Vec<_> = physical.match_indices("image_resize(content").collect();
+        assert_eq!(calls.len(), 1, "{plan}");
+        // What is further down happens earlier.
+        assert!(physical.rfind("% 500 = 5") > Some(calls[0].0), "{plan}");
+    }
 }
 
 /// Files as an expression that is no column.
