@@ -245,7 +245,8 @@ pub struct WriteSettings {
     pub target_file_size: ByteSize,
     /// Most bytes in memory for one row group; 16 MiB where a column is BINARY.
     pub row_group_bytes: ByteSize,
-    /// `none`, `snappy`, `lz4_raw` or `zstd(level)`; image bytes are never compressed again.
+    /// `none`, `snappy`, `lz4_raw` or `zstd(level)`; image bytes are never compressed again, and vectors with
+    /// `snappy` instead of `zstd`.
     pub compression: String,
 }
 

@@ -73,10 +73,14 @@ fn is_download(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarFunction(call) if call.name() == URL_DOWNLOAD)
 }
 
+/// Whether values of that type are large.
+pub(crate) fn is_large(data_type: &DataType) -> bool {
+    data_type.is_binary() || is_image(data_type)
+}
+
 /// Average bytes of a row in the files of a table of which binary columns or images are read.
-fn binary_row_bytes(scan: &TableScan) -> datafusion::error::Result<Option<u64>> {
+pub(crate) fn binary_row_bytes(scan: &TableScan) -> datafusion::error::Result<Option<u64>> {
     let fields = scan.projected_schema.fields();
-    let is_large = |data_type: &DataType| data_type.is_binary() || is_image(data_type);
     if !fields.iter().any(|field| is_large(field.data_type())) {
         return Ok(None);
     }

@@ -15,6 +15,7 @@
 mod assign;
 mod attached;
 mod batches;
+mod below;
 mod cluster;
 mod column_types;
 mod command;
@@ -51,6 +52,7 @@ mod show;
 mod spark_names;
 mod split;
 mod subscript;
+mod top_rows;
 mod types;
 mod vector_casts;
 mod write;

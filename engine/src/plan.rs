@@ -24,6 +24,7 @@ use crate::procedure;
 use crate::rewrite::{match_columns, normalize};
 use crate::search::use_indexes;
 use crate::session::Session;
+use crate::top_rows;
 
 /// Plans `statement`; see [`Session::plan`].
 pub(crate) async fn plan(
@@ -85,7 +86,7 @@ pub(crate) fn optimized(
 ) -> Result<QueryPlan> {
     let plan = bound(plan, parameters)?;
     let plan = if plan.get_parameter_fields()?.is_empty() {
-        state.optimize(&plan)?
+        top_rows::decide_first(state.optimize(&plan)?)?
     } else {
         plan
     };

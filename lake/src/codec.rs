@@ -3,12 +3,14 @@
 //! Every message carries a tag in front: Ballista's own nodes go to Ballista's codec, a writer is
 //! the JSON of its [`WriteSpec`](crate::write::WriteSpec), its schema and its CHECK expressions, and a
 //! scan by field id is the plain Parquet scan inside it, a scan of images its file list and limits, a
-//! scan of chosen rows the scan inside it and their numbers, the making of an index the JSON of its
+//! scan of chosen rows the scan inside it and their numbers, a scan of first rows the scan inside it, their
+//! order, condition and number, the making of an index the JSON of its
 //! [`IndexSpec`], a split its expressions and its bound.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::compute::SortOptions;
 use arrow::datatypes::Schema;
 use ballista_core::serde::BallistaPhysicalExtensionCodec;
 use datafusion::{
@@ -16,6 +18,7 @@ use datafusion::{
     datasource::{physical_plan::FileScanConfig, source::DataSourceExec},
     execution::TaskContext,
     logical_expr::{AggregateUDF, ScalarUDF, WindowUDF},
+    physical_expr::{LexOrdering, PhysicalSortExpr},
     physical_plan::ExecutionPlan,
 };
 use datafusion_proto::{
@@ -32,7 +35,7 @@ use shoal_images::probe::Limits;
 use crate::{
     images::{ImageSource, Wanted},
     index::{IndexExec, IndexSpec},
-    scan::{FieldIdSource, RowsByFile, RowsSource, select},
+    scan::{FieldIdSource, RowsByFile, RowsSource, TopRows, TopRowsSource, select},
     split::SplitExec,
     write::{WriteSpec, WriterExec},
 };
@@ -44,6 +47,7 @@ const IMAGES: u8 = 3;
 const ROWS: u8 = 4;
 const INDEX: u8 = 5;
 const SPLIT: u8 = 6;
+const TOP_ROWS: u8 = 7;
 
 /// The codec that scheduler and executors share.
 pub fn codec() -> Arc<dyn PhysicalExtensionCodec> {
@@ -98,6 +102,28 @@ struct RowsMessage {
     /// [`RowsByFile`] as JSON.
     #[prost(string, tag = "2")]
     rows: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TopRowsMessage {
+    #[prost(message, optional, tag = "1")]
+    scan: Option<protobuf::PhysicalPlanNode>,
+    #[prost(message, repeated, tag = "2")]
+    keys: Vec<KeyMessage>,
+    #[prost(message, optional, tag = "3")]
+    condition: Option<protobuf::PhysicalExprNode>,
+    #[prost(uint64, tag = "4")]
+    count: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeyMessage {
+    #[prost(message, optional, tag = "1")]
+    expr: Option<protobuf::PhysicalExprNode>,
+    #[prost(bool, tag = "2")]
+    descending: bool,
+    #[prost(bool, tag = "3")]
+    nulls_first: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -249,6 +275,69 @@ impl LakeCodec {
         Ok(DataSourceExec::from_data_source(chosen))
     }
 
+    /// A scan of first rows travels as the scan of all rows, and what says which come first.
+    fn encode_top_rows(
+        &self,
+        scan: &FileScanConfig,
+        source: &TopRowsSource,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<TopRowsMessage> {
+        let mut whole = scan.clone();
+        whole.file_source = source.inner().clone();
+        let whole: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(whole);
+        let top = source.top();
+        let keys = top.order.iter().map(|key| {
+            Ok(KeyMessage {
+                expr: Some(converter.physical_expr_to_proto(&key.expr, self)?),
+                descending: key.options.descending,
+                nulls_first: key.options.nulls_first,
+            })
+        });
+        let condition = top.condition.as_ref();
+        Ok(TopRowsMessage {
+            scan: Some(converter.execution_plan_to_proto(&whole, self)?),
+            keys: keys.collect::<Result<_>>()?,
+            condition: condition
+                .map(|condition| converter.physical_expr_to_proto(condition, self))
+                .transpose()?,
+            count: top.count as u64,
+        })
+    }
+
+    fn decode_top_rows(
+        &self,
+        message: &TopRowsMessage,
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let decode = PhysicalPlanDecodeContext::new(context, self);
+        let scan = message.scan.as_ref().ok_or_else(|| unreadable("no scan"))?;
+        let whole = converter.proto_to_execution_plan(scan, &decode)?;
+        let scan = whole
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+            .ok_or_else(|| unreadable("no scan of files"))?;
+        let schema = scan.file_source.table_schema().table_schema();
+        let keys = message.keys.iter().map(|key| {
+            let expr = key.expr.as_ref().ok_or_else(|| unreadable("no sort key"))?;
+            let options = SortOptions::new(key.descending, key.nulls_first);
+            let expr = converter.proto_to_physical_expr(expr, schema, &decode)?;
+            Ok(PhysicalSortExpr::new(expr, options))
+        });
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        let condition = message.condition.as_ref();
+        let top = TopRows {
+            order: LexOrdering::new(keys).ok_or_else(|| unreadable("no order"))?,
+            condition: condition
+                .map(|condition| converter.proto_to_physical_expr(condition, schema, &decode))
+                .transpose()?,
+            count: usize::try_from(message.count).map_err(unreadable)?,
+        };
+        let mut first = scan.clone();
+        first.file_source = Arc::new(TopRowsSource::new(first.file_source, Arc::new(top)));
+        Ok(DataSourceExec::from_data_source(first))
+    }
+
     fn decode_writer(
         &self,
         message: WriterMessage,
@@ -337,6 +426,10 @@ impl PhysicalExtensionCodec for LakeCodec {
                 let message = RowsMessage::decode(rest).map_err(unreadable)?;
                 self.decode_rows(&message, context, converter)
             }
+            Some((&TOP_ROWS, rest)) => {
+                let message = TopRowsMessage::decode(rest).map_err(unreadable)?;
+                self.decode_top_rows(&message, context, converter)
+            }
             Some((&INDEX, rest)) => {
                 let [input] = inputs else {
                     return internal_err!("an index is made of one input, not {}", inputs.len());
@@ -386,6 +479,14 @@ impl PhysicalExtensionCodec for LakeCodec {
         {
             buf.push(ROWS);
             self.encode_rows(scan, source, converter)?
+                .encode(buf)
+                .map_err(unreadable)
+        } else if let Some((scan, source)) = node
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.downcast_to_file_source::<TopRowsSource>())
+        {
+            buf.push(TOP_ROWS);
+            self.encode_top_rows(scan, source, converter)?
                 .encode(buf)
                 .map_err(unreadable)
         } else if let Some(index) = node.downcast_ref::<IndexExec>() {

@@ -49,7 +49,7 @@ pub use index::{
 };
 pub use lake::{Committed, Lake};
 pub use prune::Pruned;
-pub use scan::{LakeTable, with_indexed_footers};
+pub use scan::{FirstRows, LakeTable, with_indexed_footers};
 pub use snapshot::Snapshot;
 pub use split::{split_input, split_node};
 pub use stores::Stores;

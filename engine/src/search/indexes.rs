@@ -9,12 +9,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type};
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{Expr, LogicalPlan, Sort, TableScan};
-use shoal_lake::{Candidates, Lake, LakeTable, Metric, Snapshot, split_input};
+use shoal_lake::{Candidates, Lake, LakeTable, Metric};
 
+use crate::below::down_to_scan;
 use crate::error::Result;
 
 /// With more rows than this a search is exact.
@@ -23,7 +24,7 @@ const MOST_ROWS: usize = 1000;
 /// A search for the rows of a table nearest to a vector.
 struct Search {
     scan: TableScan,
-    snapshot: Arc<Snapshot>,
+    table: LakeTable,
     column: String,
     metric: Metric,
     vector: Vec<f32>,
@@ -40,7 +41,7 @@ pub(crate) async fn use_indexes(lake: &Lake, plan: LogicalPlan) -> Result<Logica
     let mut reduced = Vec::new();
     for search in searches {
         if let Some(candidates) = candidates(lake, &search).await {
-            let table = LakeTable::new(search.snapshot).with_candidates(Arc::new(candidates));
+            let table = search.table.with_candidates(Arc::new(candidates));
             let source = provider_as_source(Arc::new(table));
             reduced.push((
                 search.scan.clone(),
@@ -74,7 +75,7 @@ pub(crate) async fn use_indexes(lake: &Lake, plan: LogicalPlan) -> Result<Logica
 
 /// What an index of the column names. An index that cannot be read makes a query slower, not wrong.
 async fn candidates(lake: &Lake, search: &Search) -> Option<Candidates> {
-    let table = search.snapshot.table();
+    let table = search.table.snapshot().table();
     let found = async {
         let indexes = lake.known_indexes(table).await?;
         let mut fitting = indexes
@@ -82,7 +83,7 @@ async fn candidates(lake: &Lake, search: &Search) -> Option<Candidates> {
             .filter(|index| index.column == search.column && index.metric == search.metric);
         match fitting.next() {
             Some(index) => {
-                lake.candidates(&search.snapshot, index, &search.vector, search.k)
+                lake.candidates(search.table.snapshot(), index, &search.vector, search.k)
                     .await
             }
             None => Ok(None),
@@ -113,8 +114,10 @@ fn search(node: &LogicalPlan) -> Option<Search> {
     }
     // Folding a constant leaves the name that it had.
     let key_expr = key.expr.clone().unalias();
-    let (distance, scan) = down_to_scan(key_expr, input)?;
-    if !scan.filters.is_empty() || scan.fetch.is_some() {
+    let below = down_to_scan(vec![key_expr], input)?;
+    let (scan, distance) = (below.scan, below.exprs.first()?);
+    let is_filtered = !below.conditions.is_empty() || !scan.filters.is_empty();
+    if is_filtered || scan.fetch.is_some() {
         return None;
     }
     let provider = source_as_provider(&scan.source).ok()?;
@@ -122,55 +125,15 @@ fn search(node: &LogicalPlan) -> Option<Search> {
     if table.candidates().is_some() {
         return None;
     }
-    let (metric, column, vector) = compared(&distance, key.asc)?;
+    let (metric, column, vector) = compared(distance, key.asc)?;
     Some(Search {
-        snapshot: table.snapshot().clone(),
+        table: table.clone(),
         scan: scan.clone(),
         column,
         metric,
         vector,
         k: *k,
     })
-}
-
-/// `key` in terms of the columns of the table that `plan` projects, and the scan of that table.
-fn down_to_scan(key: Expr, plan: &LogicalPlan) -> Option<(Expr, &TableScan)> {
-    match plan {
-        LogicalPlan::TableScan(scan) => Some((key, scan)),
-        LogicalPlan::Projection(projection) => {
-            let below = replaced(key, plan, |index| {
-                Some(projection.expr.get(index)?.clone().unalias())
-            })?;
-            down_to_scan(below, &projection.input)
-        }
-        LogicalPlan::SubqueryAlias(alias) => {
-            let below = replaced(key, plan, |index| {
-                let (qualifier, field) = alias.input.schema().qualified_field(index);
-                Some(Expr::Column(Column::new(qualifier.cloned(), field.name())))
-            })?;
-            down_to_scan(below, &alias.input)
-        }
-        other => down_to_scan(key, split_input(other)?),
-    }
-}
-
-/// `key` with each column of `plan` replaced by what stands for it below.
-fn replaced(key: Expr, plan: &LogicalPlan, below: impl Fn(usize) -> Option<Expr>) -> Option<Expr> {
-    let mut all_found = true;
-    let replaced = key.transform_up(|expr| {
-        let Expr::Column(column) = &expr else {
-            return Ok(Transformed::no(expr));
-        };
-        let found = plan.schema().maybe_index_of_column(column).and_then(&below);
-        match found {
-            Some(found) => Ok(Transformed::yes(found)),
-            None => {
-                all_found = false;
-                Ok(Transformed::no(expr))
-            }
-        }
-    });
-    replaced.ok().filter(|_| all_found).map(|key| key.data)
 }
 
 /// The metric, column and vector by which `distance` compares, if the nearest come first.

@@ -39,7 +39,7 @@ use datafusion_datasource::{
     morsel::{MorselPlanner, Morselizer},
 };
 use object_store::ObjectStore;
-use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
+use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, RowNumber};
 
 use super::converted::{Conversion, Converted};
 
@@ -290,6 +290,9 @@ fn rename(table: &Fields, file: &Fields) -> Fields {
     file.iter()
         .enumerate()
         .map(|(position, field)| {
+            if field.has_valid_extension_type::<RowNumber>() {
+                return field.clone();
+            }
             let found = match has_ids {
                 true => id(field).and_then(|id_in_file| {
                     table

@@ -22,7 +22,7 @@ use parquet::{
     file::metadata::ParquetMetaData,
 };
 
-use super::{FieldIdSource, RowsSource};
+use super::{FieldIdSource, RowsSource, TopRowsSource};
 
 /// Makes readers that take a file's page index from the same cache as its footer.
 ///
@@ -61,6 +61,10 @@ fn indexed(source: &Arc<dyn FileSource>, selects_rows: bool) -> Option<Arc<dyn F
     if let Some(rows) = source.downcast_ref::<RowsSource>() {
         let inner = indexed(rows.inner(), true)?;
         return Some(Arc::new(RowsSource::new(inner, rows.rows().clone())));
+    }
+    if let Some(top) = source.downcast_ref::<TopRowsSource>() {
+        let inner = indexed(top.inner(), true)?;
+        return Some(Arc::new(TopRowsSource::new(inner, top.top().clone())));
     }
     if let Some(by_id) = source.downcast_ref::<FieldIdSource>() {
         let parquet = indexed(by_id.parquet(), selects_rows)?;

@@ -8,10 +8,12 @@ mod footers;
 mod provider;
 mod relabel;
 mod rows;
+mod top_rows;
 
 pub(crate) use field_id::FieldIdSource;
 pub(crate) use provider::object_path;
 pub(crate) use rows::{ChosenRows, RowsByFile, RowsSource, select};
+pub(crate) use top_rows::{TopRows, TopRowsSource};
 
 pub use footers::with_indexed_footers;
-pub use provider::LakeTable;
+pub use provider::{FirstRows, LakeTable};

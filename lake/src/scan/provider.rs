@@ -7,12 +7,16 @@ use std::{
 
 use arrow::{
     array::Array as _,
+    compute::SortOptions,
     datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
 };
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{DataFusionError, ScalarValue, Statistics, config::TableParquetOptions},
+    common::{
+        DFSchema, DataFusionError, ScalarValue, Statistics, config::TableParquetOptions,
+        internal_err,
+    },
     datasource::{
         TableType,
         listing::PartitionedFile,
@@ -23,7 +27,8 @@ use datafusion::{
         source::DataSourceExec,
         table_schema::TableSchema,
     },
-    logical_expr::{Expr, TableProviderFilterPushDown},
+    logical_expr::{Expr, SortExpr, TableProviderFilterPushDown},
+    physical_expr::{LexOrdering, PhysicalSortExpr},
     physical_plan::{ExecutionPlan, empty::EmptyExec},
 };
 use object_store::{ObjectMeta, path::Path};
@@ -34,20 +39,61 @@ use crate::{
     error::{LakeError, Result},
     index::Candidates,
     prune::{Pruned, is_partition_condition, prune},
-    scan::{ChosenRows, FieldIdSource, RowsByFile, RowsSource, footers::IndexedFooters, select},
+    scan::{
+        ChosenRows, FieldIdSource, RowsByFile, RowsSource, TopRows, TopRowsSource,
+        footers::IndexedFooters, select,
+    },
     snapshot::Snapshot,
     stores::Stores,
     table::Format,
 };
 
+/// The first rows of an order, over the columns of the table.
+#[derive(Debug, Clone)]
+pub struct FirstRows {
+    /// The order. It needs all columns that it names, and no more, of every row.
+    pub order: Vec<SortExpr>,
+    /// What rows must fulfil to count.
+    pub condition: Option<Expr>,
+    /// How many of them are wanted.
+    pub count: usize,
+}
+
+impl FirstRows {
+    /// The same as the scan of these columns takes it.
+    fn top_rows(
+        &self,
+        columns: &SchemaRef,
+        session: &dyn Session,
+    ) -> datafusion::error::Result<TopRows> {
+        let columns = DFSchema::try_from(columns.clone())?;
+        let physical = |expr: &Expr| session.create_physical_expr(expr.clone(), &columns);
+        let keys = self.order.iter().map(|key| {
+            let options = SortOptions::new(!key.asc, key.nulls_first);
+            Ok(PhysicalSortExpr::new(physical(&key.expr)?, options))
+        });
+        let keys = keys.collect::<datafusion::error::Result<Vec<_>>>()?;
+        let Some(order) = LexOrdering::new(keys) else {
+            return internal_err!("an order without keys has no first rows");
+        };
+        Ok(TopRows {
+            order,
+            condition: self.condition.as_ref().map(physical).transpose()?,
+            count: self.count,
+        })
+    }
+}
+
 /// A snapshot that can be queried. Planned from the snapshot's file list; nothing is listed or read here.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LakeTable {
     snapshot: Arc<Snapshot>,
     /// Which of its files are read; all without.
     files: Option<Arc<Vec<usize>>>,
     /// Rows to read of files that a vector index covers.
     candidates: Option<Arc<Candidates>>,
+    /// Rows to read of each file, at least; all without.
+    first: Option<Arc<FirstRows>>,
 }
 
 impl LakeTable {
@@ -57,25 +103,40 @@ impl LakeTable {
             snapshot,
             files: None,
             candidates: None,
+            first: None,
         }
     }
 
     /// The table without all files but these, by their number in the snapshot, in ascending order.
     pub fn with_files(&self, files: Arc<Vec<usize>>) -> Self {
+        let files = Some(files);
         LakeTable {
-            snapshot: self.snapshot.clone(),
-            files: Some(files),
-            candidates: self.candidates.clone(),
+            files,
+            ..self.clone()
         }
     }
 
     /// The table without the rows that are no candidates.
     pub fn with_candidates(&self, candidates: Arc<Candidates>) -> Self {
+        let candidates = Some(candidates);
         LakeTable {
-            snapshot: self.snapshot.clone(),
-            files: self.files.clone(),
-            candidates: Some(candidates),
+            candidates,
+            ..self.clone()
         }
+    }
+
+    /// The table without rows that are not among the first: some that are not may be left.
+    pub fn with_first(&self, first: Arc<FirstRows>) -> Self {
+        let first = Some(first);
+        LakeTable {
+            first,
+            ..self.clone()
+        }
+    }
+
+    /// Whether it is reduced to some of its rows.
+    pub fn is_reduced(&self) -> bool {
+        self.candidates.is_some() || self.first.is_some()
     }
 
     /// The rows that it is reduced to, if a vector index chose some.
@@ -333,7 +394,7 @@ impl TableProvider for LakeTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        if self.candidates.is_some() {
+        if self.is_reduced() {
             return None;
         }
         let files: Vec<usize> = match &self.files {
@@ -413,7 +474,6 @@ impl TableProvider for LakeTable {
             .map(|&i| self.partitioned_file(i, &from_paths))
             .collect::<Result<Vec<PartitionedFile>>>()?;
         let table_rows = table_schema.table_schema().clone();
-        let statistics = self.statistics_of(&pruned, &table_rows);
         let rows = RowFilters::of(snapshot, &wanted, filters);
         let store_url = Stores::store_url(&snapshot.table().location)?;
         let runtime = session.runtime_env();
@@ -421,7 +481,7 @@ impl TableProvider for LakeTable {
         let footers = runtime.cache_manager.get_file_metadata_cache();
         let readers =
             CachedParquetFileReaderFactory::new(runtime.object_store(&store_url)?, footers);
-        let whole_files = filters.is_empty() && self.candidates.is_none();
+        let whole_files = filters.is_empty() && !self.is_reduced();
         let readers: Arc<dyn ParquetFileReaderFactory> = match whole_files {
             true => Arc::new(readers),
             false => Arc::new(IndexedFooters(Arc::new(readers))),
@@ -429,20 +489,24 @@ impl TableProvider for LakeTable {
         let source = ParquetSource::new(table_schema)
             .with_table_parquet_options(parquet_options(session, rows))
             .with_parquet_file_reader_factory(readers);
-        let source: Arc<dyn FileSource> = match snapshot.table().format {
+        let mut source: Arc<dyn FileSource> = match snapshot.table().format {
             Format::Delta if !has_vectors(source.table_schema()) => Arc::new(source),
             Format::Delta | Format::Iceberg => Arc::new(FieldIdSource::new(Arc::new(source))),
         };
         let mut groups = balanced(files, session.config().target_partitions());
-        let (source, statistics) = match &self.candidates {
-            Some(candidates) => {
-                let rows = Arc::new(self.chosen_rows(&pruned, candidates));
-                groups = select(groups, &rows);
-                let source: Arc<dyn FileSource> = Arc::new(RowsSource::new(source, rows));
-                (source, Statistics::new_unknown(&table_rows))
-            }
-            None => (source, statistics),
+        let statistics = match self.is_reduced() {
+            true => Statistics::new_unknown(&table_rows),
+            false => self.statistics_of(&pruned, &table_rows),
         };
+        if let Some(candidates) = &self.candidates {
+            let rows = Arc::new(self.chosen_rows(&pruned, candidates));
+            groups = select(groups, &rows);
+            source = Arc::new(RowsSource::new(source, rows));
+        }
+        if let Some(first) = &self.first {
+            let top = Arc::new(first.top_rows(&table_rows, session)?);
+            source = Arc::new(TopRowsSource::new(source, top));
+        }
         let config = FileScanConfigBuilder::new(store_url, source)
             .with_file_groups(groups)
             .with_statistics(statistics)

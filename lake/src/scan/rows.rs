@@ -40,7 +40,7 @@ pub(crate) struct ChosenRows {
 
 impl ChosenRows {
     /// As the Parquet reader takes it.
-    fn selection(&self) -> RowSelection {
+    pub(super) fn selection(&self) -> RowSelection {
         let mut selectors = Vec::new();
         let mut next = 0;
         for &row in self.rows.iter().filter(|row| **row < self.of) {
