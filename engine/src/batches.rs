@@ -85,19 +85,12 @@ pub(crate) fn binary_row_bytes(scan: &TableScan) -> datafusion::error::Result<Op
         return Ok(None);
     }
     let provider = source_as_provider(&scan.source)?;
-    let (bytes, rows) = if let Some(objects) = provider.downcast_ref::<ImageFiles>() {
-        (
-            objects.bytes_of(scan.projected_schema.as_arrow()),
-            objects.len() as u64,
-        )
-    } else if let Some(table) = provider.downcast_ref::<LakeTable>() {
-        let files = table.snapshot().files().iter();
-        let known = files.filter_map(|file| Some((file.size, file.rows?)));
-        known.fold((0, 0), |(bytes, rows), (b, r)| (bytes + b, rows + r))
-    } else {
-        return Ok(None);
-    };
-    Ok((rows > 0).then(|| bytes / rows))
+    if let Some(objects) = provider.downcast_ref::<ImageFiles>() {
+        let bytes = objects.bytes_of(scan.projected_schema.as_arrow());
+        return Ok(bytes.checked_div(objects.len() as u64));
+    }
+    let table = provider.downcast_ref::<LakeTable>();
+    Ok(table.and_then(|table| table.snapshot().row_bytes()))
 }
 
 #[cfg(test)]

@@ -114,6 +114,15 @@ impl Snapshot {
             && self.checks == other.checks
     }
 
+    /// Average bytes of a row in the data files, where their rows are counted.
+    pub fn row_bytes(&self) -> Option<u64> {
+        let stats = self.file_stats();
+        let files = self.files().iter().enumerate();
+        let counted = files.filter_map(|(index, file)| Some((file.size, stats.row_count(index)?)));
+        let (bytes, rows) = counted.fold((0, 0), |all, file| (all.0 + file.0, all.1 + file.1));
+        (rows > 0).then(|| bytes / rows)
+    }
+
     /// Statistics of all files by column, computed on first use.
     pub(crate) fn file_stats(&self) -> Arc<FileStats> {
         self.stats

@@ -46,16 +46,6 @@ struct BinaryLength {
     signature: Signature,
 }
 
-fn is_binary(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView
-            | DataType::FixedSizeBinary(_)
-    )
-}
-
 impl ScalarUDFImpl for BinaryLength {
     fn name(&self) -> &str {
         self.of_text.name()
@@ -71,7 +61,7 @@ impl ScalarUDFImpl for BinaryLength {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
-            [of_binary] if is_binary(of_binary) => Ok(types.to_vec()),
+            [of_binary] if of_binary.is_binary() => Ok(types.to_vec()),
             _ => {
                 let argument = |data_type: &DataType| {
                     Arc::new(Field::new("argument", data_type.clone(), true))
@@ -86,7 +76,7 @@ impl ScalarUDFImpl for BinaryLength {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types {
             [DataType::LargeBinary] => Ok(DataType::Int64),
-            [of_binary] if is_binary(of_binary) => Ok(DataType::Int32),
+            [of_binary] if of_binary.is_binary() => Ok(DataType::Int32),
             _ => self.of_text.return_type(types),
         }
     }
@@ -97,7 +87,7 @@ impl ScalarUDFImpl for BinaryLength {
             Unit::Bits => length::bit_length(binary),
         };
         match args.args.as_slice() {
-            [argument] if !is_binary(&argument.data_type()) => self.of_text.invoke_with_args(args),
+            [argument] if !argument.data_type().is_binary() => self.of_text.invoke_with_args(args),
             [ColumnarValue::Array(binary)] => Ok(ColumnarValue::Array(of(binary)?)),
             [ColumnarValue::Scalar(binary)] => {
                 let counted = of(&binary.to_array()?)?;

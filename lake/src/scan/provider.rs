@@ -15,7 +15,7 @@ use datafusion::{
     catalog::{Session, TableProvider},
     common::{
         DFSchema, DataFusionError, ScalarValue, Statistics, config::TableParquetOptions,
-        internal_err,
+        internal_err, stats::Precision,
     },
     datasource::{
         TableType,
@@ -192,6 +192,17 @@ impl LakeTable {
             rows: rows.clone(),
         };
         Some((path.to_string(), chosen))
+    }
+
+    /// How many rows are read, where no file is read whole: too few to deal them out to several tasks.
+    fn few_rows(&self, pruned: &Pruned) -> Precision<usize> {
+        let chosen = |&index: &usize| self.chosen(index, self.candidates.as_deref()?);
+        let rows = pruned
+            .files
+            .iter()
+            .map(|index| Some(chosen(index)?.1.rows.len()));
+        let rows: Option<usize> = rows.sum();
+        rows.map_or(Precision::Absent, Precision::Inexact)
     }
 
     fn chosen_rows(&self, pruned: &Pruned, candidates: &Candidates) -> RowsByFile {
@@ -495,7 +506,10 @@ impl TableProvider for LakeTable {
         };
         let mut groups = balanced(files, session.config().target_partitions());
         let statistics = match self.is_reduced() {
-            true => Statistics::new_unknown(&table_rows),
+            true => Statistics {
+                num_rows: self.few_rows(&pruned),
+                ..Statistics::new_unknown(&table_rows)
+            },
             false => self.statistics_of(&pruned, &table_rows),
         };
         if let Some(candidates) = &self.candidates {

@@ -1,6 +1,6 @@
 //! What a writer node has to know about its table. Travels to executors as JSON plus the schema.
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column};
 use parquet::{
     basic::{Compression, ZstdLevel},
@@ -26,6 +26,8 @@ use crate::{
 const DICTIONARY_BYTES: usize = 128 << 10;
 const NUMBER_DICTIONARY_BYTES: usize = 32 << 10;
 const PAGE_ROWS: usize = 4096;
+/// Of tables with images or vectors single rows are looked at above all: what a search found, what has an id.
+const PAGE_ROWS_BESIDE_LARGE: usize = 1024;
 /// Images, thumbnails included, get a page of their own: one is read without its neighbours, and written
 /// without a buffer that grows and is copied.
 const IMAGE_PAGE_BYTES: usize = 8 << 10;
@@ -166,6 +168,21 @@ impl WriteSpec {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
+    /// Columns that stand in the files.
+    fn file_fields(&self) -> impl Iterator<Item = &FieldRef> {
+        let fields = self.schema.fields().iter();
+        fields.filter(|field| !self.outside_files.contains(field.name()))
+    }
+
+    /// Rows of a page, at most.
+    fn page_rows(&self) -> usize {
+        let mut types = self.file_fields().map(|field| field.data_type());
+        match types.any(|data_type| is_large(data_type)) {
+            true => PAGE_ROWS_BESIDE_LARGE,
+            false => PAGE_ROWS,
+        }
+    }
+
     /// Parquet settings of the table's files.
     ///
     /// Binary columns hold images: already compressed, never equal, and of no use as bounds. Decoded
@@ -176,10 +193,9 @@ impl WriteSpec {
             .set_created_by(concat!("shoal ", env!("CARGO_PKG_VERSION")).into())
             .set_compression(codec)
             .set_dictionary_page_size_limit(DICTIONARY_BYTES)
-            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_data_page_row_count_limit(self.page_rows())
             .set_max_row_group_bytes(usize::try_from(self.row_group_bytes).ok());
-        let in_files = self.schema.fields().iter();
-        for field in in_files.filter(|field| !self.outside_files.contains(field.name())) {
+        for field in self.file_fields() {
             let column = ColumnPath::new(vec![field.name().clone()]);
             properties = match field.data_type() {
                 DataType::Binary | DataType::LargeBinary => properties
@@ -214,6 +230,14 @@ impl WriteSpec {
             };
         }
         Ok(properties.build())
+    }
+}
+
+/// Whether values of that type are images or vectors.
+fn is_large(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(item) | DataType::FixedSizeList(item, _) => item.data_type().is_floating(),
+        other => other.is_binary() || is_image(other),
     }
 }
 

@@ -36,16 +36,6 @@ impl HammingDistance {
     }
 }
 
-fn is_binary(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView
-            | DataType::FixedSizeBinary(_)
-    )
-}
-
 /// The values of two columns side by side; a column of one row goes round and round.
 fn pairs<T>(
     a: impl Iterator<Item = T> + Clone,
@@ -107,7 +97,7 @@ impl ScalarUDFImpl for HammingDistance {
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         let [a, b] = take_function_args(NAME, arg_types)?;
-        let known = |given: &DataType| is_binary(given) || given.is_integer();
+        let known = |given: &DataType| given.is_binary() || given.is_integer();
         let (a, b) = match (a.is_null(), b.is_null()) {
             (true, true) => (&DataType::Int64, &DataType::Int64),
             (true, false) => (b, b),
@@ -127,10 +117,10 @@ impl ScalarUDFImpl for HammingDistance {
                 return plan_err!("{NAME} takes integers or BINARY, not {given}");
             }
         }
-        if is_binary(a) != is_binary(b) {
+        if a.is_binary() != b.is_binary() {
             return plan_err!("{NAME} takes two integers or two BINARY values, not {a} and {b}");
         }
-        if is_binary(a) {
+        if a.is_binary() {
             return Ok(vec![a.clone(), b.clone()]);
         }
         let unsigned = *a == DataType::UInt64 || *b == DataType::UInt64;
