@@ -458,7 +458,7 @@ impl TopRows {
             .iter()
             .map(|key| &key.expr)
             .chain(&self.condition);
-        let columns = exprs.flat_map(|expr| collect_columns(expr));
+        let columns = exprs.flat_map(collect_columns);
         columns.map(|column| column.index()).collect()
     }
 }

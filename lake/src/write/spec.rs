@@ -177,7 +177,7 @@ impl WriteSpec {
     /// Rows of a page, at most.
     fn page_rows(&self) -> usize {
         let mut types = self.file_fields().map(|field| field.data_type());
-        match types.any(|data_type| is_large(data_type)) {
+        match types.any(is_large) {
             true => PAGE_ROWS_BESIDE_LARGE,
             false => PAGE_ROWS,
         }
