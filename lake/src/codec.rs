@@ -15,7 +15,10 @@ use arrow::datatypes::Schema;
 use ballista_core::serde::BallistaPhysicalExtensionCodec;
 use datafusion::{
     common::{DataFusionError, Result, internal_err},
-    datasource::{physical_plan::FileScanConfig, source::DataSourceExec},
+    datasource::{
+        physical_plan::{FileScanConfig, FileSource},
+        source::DataSourceExec,
+    },
     execution::TaskContext,
     logical_expr::{AggregateUDF, ScalarUDF, WindowUDF},
     physical_expr::{LexOrdering, PhysicalSortExpr},
@@ -172,10 +175,36 @@ impl LakeCodec {
         source: &FieldIdSource,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<protobuf::PhysicalPlanNode> {
-        let mut by_name = scan.clone();
-        by_name.file_source = source.parquet().clone();
-        let by_name: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(by_name);
-        converter.execution_plan_to_proto(&by_name, self)
+        self.encode_inner(scan, source.parquet(), converter)
+    }
+
+    /// A scan with another source in place of its own.
+    fn encode_inner(
+        &self,
+        scan: &FileScanConfig,
+        inner: &Arc<dyn FileSource>,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<protobuf::PhysicalPlanNode> {
+        let mut scan = scan.clone();
+        scan.file_source = inner.clone();
+        let scan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(scan);
+        converter.execution_plan_to_proto(&scan, self)
+    }
+
+    /// The scan that [`Self::encode_inner`] made a message of.
+    fn decode_inner(
+        &self,
+        message: Option<&protobuf::PhysicalPlanNode>,
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<FileScanConfig> {
+        let decode = PhysicalPlanDecodeContext::new(context, self);
+        let message = message.ok_or_else(|| unreadable("no scan"))?;
+        let scan = converter.proto_to_execution_plan(message, &decode)?;
+        scan.downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+            .cloned()
+            .ok_or_else(|| unreadable("no scan of files"))
     }
 
     fn decode_field_ids(
@@ -184,13 +213,7 @@ impl LakeCodec {
         context: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let decode = PhysicalPlanDecodeContext::new(context, self);
-        let by_name = converter.proto_to_execution_plan(message, &decode)?;
-        let scan = by_name
-            .downcast_ref::<DataSourceExec>()
-            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
-            .ok_or_else(|| unreadable("no Parquet scan"))?;
-        let mut by_id = scan.clone();
+        let mut by_id = self.decode_inner(Some(message), context, converter)?;
         by_id.file_source = Arc::new(FieldIdSource::new(by_id.file_source));
         Ok(DataSourceExec::from_data_source(by_id))
     }
@@ -246,11 +269,8 @@ impl LakeCodec {
         source: &RowsSource,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<RowsMessage> {
-        let mut whole = scan.clone();
-        whole.file_source = source.inner().clone();
-        let whole: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(whole);
         Ok(RowsMessage {
-            scan: Some(converter.execution_plan_to_proto(&whole, self)?),
+            scan: Some(self.encode_inner(scan, source.inner(), converter)?),
             rows: serde_json::to_string(source.rows().as_ref()).map_err(unreadable)?,
         })
     }
@@ -261,15 +281,8 @@ impl LakeCodec {
         context: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let decode = PhysicalPlanDecodeContext::new(context, self);
-        let scan = message.scan.as_ref().ok_or_else(|| unreadable("no scan"))?;
-        let whole = converter.proto_to_execution_plan(scan, &decode)?;
-        let scan = whole
-            .downcast_ref::<DataSourceExec>()
-            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
-            .ok_or_else(|| unreadable("no scan of files"))?;
+        let mut chosen = self.decode_inner(message.scan.as_ref(), context, converter)?;
         let rows: RowsByFile = serde_json::from_str(&message.rows).map_err(unreadable)?;
-        let mut chosen = scan.clone();
         chosen.file_groups = select(std::mem::take(&mut chosen.file_groups), &rows);
         chosen.file_source = Arc::new(RowsSource::new(chosen.file_source, Arc::new(rows)));
         Ok(DataSourceExec::from_data_source(chosen))
@@ -282,9 +295,6 @@ impl LakeCodec {
         source: &TopRowsSource,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<TopRowsMessage> {
-        let mut whole = scan.clone();
-        whole.file_source = source.inner().clone();
-        let whole: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(whole);
         let top = source.top();
         let keys = top.order.iter().map(|key| {
             Ok(KeyMessage {
@@ -295,7 +305,7 @@ impl LakeCodec {
         });
         let condition = top.condition.as_ref();
         Ok(TopRowsMessage {
-            scan: Some(converter.execution_plan_to_proto(&whole, self)?),
+            scan: Some(self.encode_inner(scan, source.inner(), converter)?),
             keys: keys.collect::<Result<_>>()?,
             condition: condition
                 .map(|condition| converter.physical_expr_to_proto(condition, self))
@@ -311,13 +321,8 @@ impl LakeCodec {
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let decode = PhysicalPlanDecodeContext::new(context, self);
-        let scan = message.scan.as_ref().ok_or_else(|| unreadable("no scan"))?;
-        let whole = converter.proto_to_execution_plan(scan, &decode)?;
-        let scan = whole
-            .downcast_ref::<DataSourceExec>()
-            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
-            .ok_or_else(|| unreadable("no scan of files"))?;
-        let schema = scan.file_source.table_schema().table_schema();
+        let mut first = self.decode_inner(message.scan.as_ref(), context, converter)?;
+        let schema = first.file_source.table_schema().table_schema();
         let keys = message.keys.iter().map(|key| {
             let expr = key.expr.as_ref().ok_or_else(|| unreadable("no sort key"))?;
             let options = SortOptions::new(key.descending, key.nulls_first);
@@ -333,7 +338,6 @@ impl LakeCodec {
                 .transpose()?,
             count: usize::try_from(message.count).map_err(unreadable)?,
         };
-        let mut first = scan.clone();
         first.file_source = Arc::new(TopRowsSource::new(first.file_source, Arc::new(top)));
         Ok(DataSourceExec::from_data_source(first))
     }
