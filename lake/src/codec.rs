@@ -38,7 +38,7 @@ use shoal_images::probe::Limits;
 use crate::{
     images::{ImageSource, Wanted},
     index::{IndexExec, IndexSpec},
-    scan::{FieldIdSource, RowsByFile, RowsSource, TopRows, TopRowsSource, select},
+    scan::{FieldIdSource, ReducedSource, RowsByFile, TopRows, WantedRows, select},
     split::SplitExec,
     write::{WriteSpec, WriterExec},
 };
@@ -266,12 +266,13 @@ impl LakeCodec {
     fn encode_rows(
         &self,
         scan: &FileScanConfig,
-        source: &RowsSource,
+        inner: &Arc<dyn FileSource>,
+        rows: &RowsByFile,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<RowsMessage> {
         Ok(RowsMessage {
-            scan: Some(self.encode_inner(scan, source.inner(), converter)?),
-            rows: serde_json::to_string(source.rows().as_ref()).map_err(unreadable)?,
+            scan: Some(self.encode_inner(scan, inner, converter)?),
+            rows: serde_json::to_string(rows).map_err(unreadable)?,
         })
     }
 
@@ -284,7 +285,8 @@ impl LakeCodec {
         let mut chosen = self.decode_inner(message.scan.as_ref(), context, converter)?;
         let rows: RowsByFile = serde_json::from_str(&message.rows).map_err(unreadable)?;
         chosen.file_groups = select(std::mem::take(&mut chosen.file_groups), &rows);
-        chosen.file_source = Arc::new(RowsSource::new(chosen.file_source, Arc::new(rows)));
+        let rows = WantedRows::Chosen(Arc::new(rows));
+        chosen.file_source = Arc::new(ReducedSource::new(chosen.file_source, rows));
         Ok(DataSourceExec::from_data_source(chosen))
     }
 
@@ -292,10 +294,10 @@ impl LakeCodec {
     fn encode_top_rows(
         &self,
         scan: &FileScanConfig,
-        source: &TopRowsSource,
+        inner: &Arc<dyn FileSource>,
+        top: &TopRows,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<TopRowsMessage> {
-        let top = source.top();
         let keys = top.order.iter().map(|key| {
             Ok(KeyMessage {
                 expr: Some(converter.physical_expr_to_proto(&key.expr, self)?),
@@ -305,7 +307,7 @@ impl LakeCodec {
         });
         let condition = top.condition.as_ref();
         Ok(TopRowsMessage {
-            scan: Some(self.encode_inner(scan, source.inner(), converter)?),
+            scan: Some(self.encode_inner(scan, inner, converter)?),
             keys: keys.collect::<Result<_>>()?,
             condition: condition
                 .map(|condition| converter.physical_expr_to_proto(condition, self))
@@ -338,7 +340,8 @@ impl LakeCodec {
                 .transpose()?,
             count: usize::try_from(message.count).map_err(unreadable)?,
         };
-        first.file_source = Arc::new(TopRowsSource::new(first.file_source, Arc::new(top)));
+        let rows = WantedRows::First(Arc::new(top));
+        first.file_source = Arc::new(ReducedSource::new(first.file_source, rows));
         Ok(DataSourceExec::from_data_source(first))
     }
 
@@ -479,20 +482,22 @@ impl PhysicalExtensionCodec for LakeCodec {
                 .map_err(unreadable)
         } else if let Some((scan, source)) = node
             .downcast_ref::<DataSourceExec>()
-            .and_then(|scan| scan.downcast_to_file_source::<RowsSource>())
+            .and_then(|scan| scan.downcast_to_file_source::<ReducedSource>())
         {
-            buf.push(ROWS);
-            self.encode_rows(scan, source, converter)?
-                .encode(buf)
-                .map_err(unreadable)
-        } else if let Some((scan, source)) = node
-            .downcast_ref::<DataSourceExec>()
-            .and_then(|scan| scan.downcast_to_file_source::<TopRowsSource>())
-        {
-            buf.push(TOP_ROWS);
-            self.encode_top_rows(scan, source, converter)?
-                .encode(buf)
-                .map_err(unreadable)
+            match source.rows() {
+                WantedRows::Chosen(rows) => {
+                    buf.push(ROWS);
+                    self.encode_rows(scan, source.inner(), rows, converter)?
+                        .encode(buf)
+                        .map_err(unreadable)
+                }
+                WantedRows::First(top) => {
+                    buf.push(TOP_ROWS);
+                    self.encode_top_rows(scan, source.inner(), top, converter)?
+                        .encode(buf)
+                        .map_err(unreadable)
+                }
+            }
         } else if let Some(index) = node.downcast_ref::<IndexExec>() {
             buf.push(INDEX);
             serde_json::to_writer(buf, index.spec()).map_err(unreadable)

@@ -22,7 +22,7 @@ use parquet::{
     file::metadata::ParquetMetaData,
 };
 
-use super::{FieldIdSource, RowsSource, TopRowsSource};
+use super::{FieldIdSource, ReducedSource};
 
 /// Makes readers that take a file's page index from the same cache as its footer.
 ///
@@ -58,13 +58,9 @@ pub fn with_indexed_footers(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Exec
 
 /// The source with page indexes, if it is one of Parquet files and has conditions or a selection of rows.
 fn indexed(source: &Arc<dyn FileSource>, selects_rows: bool) -> Option<Arc<dyn FileSource>> {
-    if let Some(rows) = source.downcast_ref::<RowsSource>() {
-        let inner = indexed(rows.inner(), true)?;
-        return Some(Arc::new(RowsSource::new(inner, rows.rows().clone())));
-    }
-    if let Some(top) = source.downcast_ref::<TopRowsSource>() {
-        let inner = indexed(top.inner(), true)?;
-        return Some(Arc::new(TopRowsSource::new(inner, top.top().clone())));
+    if let Some(reduced) = source.downcast_ref::<ReducedSource>() {
+        let inner = indexed(reduced.inner(), true)?;
+        return Some(Arc::new(ReducedSource::new(inner, reduced.rows().clone())));
     }
     if let Some(by_id) = source.downcast_ref::<FieldIdSource>() {
         let parquet = indexed(by_id.parquet(), selects_rows)?;

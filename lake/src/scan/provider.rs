@@ -40,7 +40,7 @@ use crate::{
     index::Candidates,
     prune::{Pruned, is_partition_condition, prune},
     scan::{
-        ChosenRows, FieldIdSource, RowsByFile, RowsSource, TopRows, TopRowsSource,
+        ChosenRows, FieldIdSource, ReducedSource, RowsByFile, TopRows, WantedRows,
         footers::IndexedFooters, select,
     },
     snapshot::Snapshot,
@@ -515,11 +515,11 @@ impl TableProvider for LakeTable {
         if let Some(candidates) = &self.candidates {
             let rows = Arc::new(self.chosen_rows(&pruned, candidates));
             groups = select(groups, &rows);
-            source = Arc::new(RowsSource::new(source, rows));
+            source = Arc::new(ReducedSource::new(source, WantedRows::Chosen(rows)));
         }
         if let Some(first) = &self.first {
             let top = Arc::new(first.top_rows(&table_rows, session)?);
-            source = Arc::new(TopRowsSource::new(source, top));
+            source = Arc::new(ReducedSource::new(source, WantedRows::First(top)));
         }
         let config = FileScanConfigBuilder::new(store_url, source)
             .with_file_groups(groups)

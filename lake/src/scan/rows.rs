@@ -1,31 +1,9 @@
-//! Reading chosen rows of some files, wherever the rows are: a row selection per file.
-//!
-//! DataFusion's Parquet scan takes a selection as an extension of a file, which a plan that travels to an
-//! executor drops. So [`RowsSource`] stands around the scan's source, and the codec sends the row numbers
-//! along and gives them to the files again.
+//! Chosen rows of some files, wherever the rows are: a row selection per file.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt,
-    sync::Arc,
-};
+use std::collections::{BTreeSet, HashMap};
 
-use datafusion::{
-    common::{Result, config::ConfigOptions, tree_node::TreeNodeRecursion},
-    datasource::{
-        physical_plan::{
-            FileGroup, FileOpener, FileScanConfig, FileSource, parquet::ParquetRowSelection,
-        },
-        table_schema::TableSchema,
-    },
-    physical_expr::{EquivalenceProperties, PhysicalSortExpr, projection::ProjectionExprs},
-    physical_plan::{
-        DisplayFormatType, PhysicalExpr, SortOrderPushdownResult,
-        filter_pushdown::FilterPushdownPropagation, metrics::ExecutionPlanMetricsSet,
-    },
-};
-use datafusion_datasource::{PartitionedFile, morsel::Morselizer};
-use object_store::ObjectStore;
+use datafusion::datasource::physical_plan::{FileGroup, parquet::ParquetRowSelection};
+use datafusion_datasource::PartitionedFile;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use serde::{Deserialize, Serialize};
 
@@ -60,37 +38,6 @@ impl ChosenRows {
 /// Rows by path of the file; files that are not there are read whole.
 pub(crate) type RowsByFile = HashMap<String, ChosenRows>;
 
-/// A source some of whose files carry a selection.
-#[derive(Clone)]
-pub(crate) struct RowsSource {
-    inner: Arc<dyn FileSource>,
-    rows: Arc<RowsByFile>,
-}
-
-impl RowsSource {
-    /// Around `inner`, whose files have their selections from [`select`].
-    pub(crate) fn new(inner: Arc<dyn FileSource>, rows: Arc<RowsByFile>) -> Self {
-        RowsSource { inner, rows }
-    }
-
-    /// The source that reads.
-    pub(crate) fn inner(&self) -> &Arc<dyn FileSource> {
-        &self.inner
-    }
-
-    /// The rows to read.
-    pub(crate) fn rows(&self) -> &Arc<RowsByFile> {
-        &self.rows
-    }
-
-    fn wrap(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(RowsSource {
-            inner,
-            rows: self.rows.clone(),
-        })
-    }
-}
-
 /// The groups with their selections given to files.
 pub(crate) fn select(groups: Vec<FileGroup>, rows: &RowsByFile) -> Vec<FileGroup> {
     let with_rows = |file: PartitionedFile| match rows.get(file.object_meta.location.as_ref()) {
@@ -101,95 +48,6 @@ pub(crate) fn select(groups: Vec<FileGroup>, rows: &RowsByFile) -> Vec<FileGroup
         .into_iter()
         .map(|group| FileGroup::new(group.into_inner().into_iter().map(with_rows).collect()))
         .collect()
-}
-
-impl FileSource for RowsSource {
-    fn create_file_opener(
-        &self,
-        store: Arc<dyn ObjectStore>,
-        config: &FileScanConfig,
-        partition: usize,
-    ) -> Result<Arc<dyn FileOpener>> {
-        self.inner.create_file_opener(store, config, partition)
-    }
-
-    fn create_morselizer(
-        &self,
-        store: Arc<dyn ObjectStore>,
-        config: &FileScanConfig,
-        partition: usize,
-    ) -> Result<Box<dyn Morselizer>> {
-        self.inner.create_morselizer(store, config, partition)
-    }
-
-    fn table_schema(&self) -> &TableSchema {
-        self.inner.table_schema()
-    }
-
-    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        self.wrap(self.inner.with_batch_size(batch_size))
-    }
-
-    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
-        self.inner.filter()
-    }
-
-    fn projection(&self) -> Option<&ProjectionExprs> {
-        self.inner.projection()
-    }
-
-    fn metrics(&self) -> &ExecutionPlanMetricsSet {
-        self.inner.metrics()
-    }
-
-    fn file_type(&self) -> &str {
-        self.inner.file_type()
-    }
-
-    /// A part of a file would take the selection of the whole.
-    fn supports_repartitioning(&self) -> bool {
-        false
-    }
-
-    fn fmt_extra(&self, format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let rows: usize = self.rows.values().map(|chosen| chosen.rows.len()).sum();
-        write!(f, ", rows={rows} of {} files", self.rows.len())?;
-        self.inner.fmt_extra(format, f)
-    }
-
-    fn try_pushdown_filters(
-        &self,
-        filters: Vec<Arc<dyn PhysicalExpr>>,
-        config: &ConfigOptions,
-    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
-        let mut pushed = self.inner.try_pushdown_filters(filters, config)?;
-        pushed.updated_node = pushed.updated_node.map(|inner| self.wrap(inner));
-        Ok(pushed)
-    }
-
-    fn try_pushdown_sort(
-        &self,
-        order: &[PhysicalSortExpr],
-        properties: &EquivalenceProperties,
-    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
-        let pushed = self.inner.try_pushdown_sort(order, properties)?;
-        Ok(pushed.map(|inner| self.wrap(inner)))
-    }
-
-    fn try_pushdown_projection(
-        &self,
-        projection: &ProjectionExprs,
-    ) -> Result<Option<Arc<dyn FileSource>>> {
-        let pushed = self.inner.try_pushdown_projection(projection)?;
-        Ok(pushed.map(|inner| self.wrap(inner)))
-    }
-
-    fn apply_expressions(
-        &self,
-        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        self.inner.apply_expressions(f)
-    }
 }
 
 #[cfg(test)]

@@ -20,23 +20,19 @@ use arrow::{
     datatypes::{DataType, Field, Int64Type},
 };
 use datafusion::{
-    common::{Result, config::ConfigOptions, internal_err, tree_node::TreeNodeRecursion},
+    common::{Result, internal_err},
     datasource::{
         physical_plan::{
-            FileGroup, FileOpener, FileScanConfig, FileScanConfigBuilder, FileSource,
-            ParquetSource, parquet::ParquetRowSelection,
+            FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
+            parquet::ParquetRowSelection,
         },
         table_schema::TableSchema,
     },
     physical_expr::{
-        EquivalenceProperties, LexOrdering, PhysicalSortExpr,
-        projection::ProjectionExprs,
+        LexOrdering, PhysicalSortExpr,
         utils::{collect_columns, conjunction, reassign_expr_columns, split_conjunction},
     },
-    physical_plan::{
-        DisplayFormatType, PhysicalExpr, SortOrderPushdownResult,
-        filter_pushdown::FilterPushdownPropagation, metrics::ExecutionPlanMetricsSet,
-    },
+    physical_plan::{PhysicalExpr, metrics::ExecutionPlanMetricsSet},
 };
 use datafusion_datasource::{
     PartitionedFile,
@@ -48,7 +44,7 @@ use object_store::ObjectStore;
 use parking_lot::Mutex;
 use parquet::arrow::RowNumber;
 
-use super::{ChosenRows, FieldIdSource, RowsSource};
+use super::{ChosenRows, FieldIdSource, ReducedSource};
 
 /// Rows of a batch in which keys are compared: vectors may be long.
 const BATCH_ROWS: usize = 1024;
@@ -66,132 +62,20 @@ pub(crate) struct TopRows {
     pub(crate) count: usize,
 }
 
-/// A source that reads of each file the rows that may be among the first.
-#[derive(Clone)]
-pub(crate) struct TopRowsSource {
-    inner: Arc<dyn FileSource>,
-    top: Arc<TopRows>,
-}
-
-impl TopRowsSource {
-    /// Around `inner`, a source of Parquet files.
-    pub(crate) fn new(inner: Arc<dyn FileSource>, top: Arc<TopRows>) -> Self {
-        TopRowsSource { inner, top }
-    }
-
-    /// The source that reads the rows.
-    pub(crate) fn inner(&self) -> &Arc<dyn FileSource> {
-        &self.inner
-    }
-
-    /// The rows it reads.
-    pub(crate) fn top(&self) -> &Arc<TopRows> {
-        &self.top
-    }
-
-    fn wrap(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(TopRowsSource {
-            inner,
-            top: self.top.clone(),
-        })
-    }
-}
-
-impl FileSource for TopRowsSource {
-    fn create_file_opener(
-        &self,
-        store: Arc<dyn ObjectStore>,
-        config: &FileScanConfig,
-        partition: usize,
-    ) -> Result<Arc<dyn FileOpener>> {
-        self.inner.create_file_opener(store, config, partition)
-    }
-
-    fn create_morselizer(
-        &self,
-        store: Arc<dyn ObjectStore>,
-        config: &FileScanConfig,
-        partition: usize,
-    ) -> Result<Box<dyn Morselizer>> {
-        let look = Look::new(&self.inner, &self.top, store.clone(), config)?;
-        let rest = self.inner.create_morselizer(store, config, partition)?;
-        Ok(Box::new(TopOfFiles {
-            look: Arc::new(look),
-            rest: Arc::from(rest),
-        }))
-    }
-
-    fn table_schema(&self) -> &TableSchema {
-        self.inner.table_schema()
-    }
-
-    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        self.wrap(self.inner.with_batch_size(batch_size))
-    }
-
-    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
-        self.inner.filter()
-    }
-
-    fn projection(&self) -> Option<&ProjectionExprs> {
-        self.inner.projection()
-    }
-
-    fn metrics(&self) -> &ExecutionPlanMetricsSet {
-        self.inner.metrics()
-    }
-
-    fn file_type(&self) -> &str {
-        self.inner.file_type()
-    }
-
-    /// A part of a file would take the selection of the whole.
-    fn supports_repartitioning(&self) -> bool {
-        false
-    }
-
-    fn fmt_extra(&self, format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(
-            f,
-            ", first {} of each file by [{}]",
-            self.top.count, self.top.order
-        )?;
-        self.inner.fmt_extra(format, f)
-    }
-
-    fn try_pushdown_filters(
-        &self,
-        filters: Vec<Arc<dyn PhysicalExpr>>,
-        config: &ConfigOptions,
-    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
-        let mut pushed = self.inner.try_pushdown_filters(filters, config)?;
-        pushed.updated_node = pushed.updated_node.map(|inner| self.wrap(inner));
-        Ok(pushed)
-    }
-
-    fn try_pushdown_sort(
-        &self,
-        order: &[PhysicalSortExpr],
-        properties: &EquivalenceProperties,
-    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
-        let pushed = self.inner.try_pushdown_sort(order, properties)?;
-        Ok(pushed.map(|inner| self.wrap(inner)))
-    }
-
-    fn try_pushdown_projection(
-        &self,
-        projection: &ProjectionExprs,
-    ) -> Result<Option<Arc<dyn FileSource>>> {
-        let pushed = self.inner.try_pushdown_projection(projection)?;
-        Ok(pushed.map(|inner| self.wrap(inner)))
-    }
-
-    fn apply_expressions(
-        &self,
-        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        self.inner.apply_expressions(f)
-    }
+/// Reads of each file the rows that may be among the first, by `source`, which reads Parquet files.
+pub(super) fn top_of_files(
+    source: &Arc<dyn FileSource>,
+    top: &TopRows,
+    store: Arc<dyn ObjectStore>,
+    config: &FileScanConfig,
+    partition: usize,
+) -> Result<Box<dyn Morselizer>> {
+    let look = Look::new(source, top, store.clone(), config)?;
+    let rest = source.create_morselizer(store, config, partition)?;
+    Ok(Box::new(TopOfFiles {
+        look: Arc::new(look),
+        rest: Arc::from(rest),
+    }))
 }
 
 /// Looks at each file, then reads the rows that were found.
@@ -291,8 +175,8 @@ fn parquet_of(source: &Arc<dyn FileSource>) -> Result<&ParquetSource> {
 /// A selection of rows is a matter of the files, not of how they are read.
 fn without_rows(source: &Arc<dyn FileSource>) -> &Arc<dyn FileSource> {
     source
-        .downcast_ref::<RowsSource>()
-        .map_or(source, RowsSource::inner)
+        .downcast_ref::<ReducedSource>()
+        .map_or(source, ReducedSource::inner)
 }
 
 impl Look {
