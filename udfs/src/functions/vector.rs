@@ -1,13 +1,14 @@
 //! What two vectors are compared by: cosine, distances, the inner product. Each is DOUBLE.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Float64Array};
+use datafusion::arrow::array::{Array, ArrayRef, Float64Array};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::utils::take_function_args;
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Documentation, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
 
@@ -225,6 +226,11 @@ impl ScalarUDFImpl for VectorMeasure {
         self.measure.name()
     }
 
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        let names: Vec<String> = args.iter().map(argument_name).collect();
+        Ok(format!("{}({})", self.name(), names.join(",")))
+    }
+
     fn signature(&self) -> &Signature {
         &self.signature
     }
@@ -257,5 +263,34 @@ impl ScalarUDFImpl for VectorMeasure {
 
     fn documentation(&self) -> Option<&Documentation> {
         Some(&self.documentation)
+    }
+}
+
+/// Constants with more numbers than this are not written out in names of columns.
+const NAMED_NUMBERS: usize = 8;
+
+/// The name of an argument within that of a column. The planner asks for it again and again, and a vector to
+/// search for has hundreds of numbers, so a long one is named by its length and a hash.
+fn argument_name(argument: &Expr) -> String {
+    let mut inner = argument;
+    while let Expr::Cast(cast) = inner {
+        inner = &cast.expr;
+    }
+    match inner {
+        Expr::Literal(value, _) if numbers(value) > NAMED_NUMBERS => {
+            let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(value);
+            format!("[{} numbers #{hash:016x}]", numbers(value))
+        }
+        _ => argument.schema_name().to_string(),
+    }
+}
+
+/// How many numbers a list holds; none for any other value.
+fn numbers(value: &ScalarValue) -> usize {
+    match value {
+        ScalarValue::List(list) => list.values().len(),
+        ScalarValue::LargeList(list) => list.values().len(),
+        ScalarValue::FixedSizeList(list) => list.values().len(),
+        _ => 0,
     }
 }

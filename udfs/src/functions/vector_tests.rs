@@ -6,7 +6,9 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, FixedSizeBinaryArray, FixedSizeListArray, Float32Array, RecordBatch,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int8Type};
-use datafusion::prelude::SessionContext;
+use datafusion::common::ScalarValue;
+use datafusion::execution::FunctionRegistry as _;
+use datafusion::prelude::{SessionContext, col, lit};
 
 use super::tests::{context, error, rows, run, vector_columns};
 
@@ -372,4 +374,36 @@ async fn an_unnested_class_is_found_once_and_null_for_what_has_no_direction() {
         let calls: usize = computed.map(|line| line.matches("(v@0, ").count()).sum();
         assert_eq!(calls, 1, "{plan:#?}");
     }
+}
+
+#[tokio::test]
+async fn long_constants_are_named_by_length_and_hash_and_kept_apart() {
+    let values: Vec<f32> = [A, B].concat();
+    let turned: Vec<f32> = [B, A].concat();
+    let context = fixed("v", 20, &values);
+    let distance = context.udf("cosine_distance").unwrap();
+    let to = |values: &[f32]| {
+        let item = Arc::new(Field::new_list_field(DataType::Float32, true));
+        let numbers: ArrayRef = Arc::new(Float32Array::from(values.to_vec()));
+        let list = FixedSizeListArray::new(item, 20, numbers, None);
+        let literal = lit(ScalarValue::FixedSizeList(Arc::new(list)));
+        distance.call(vec![col("v"), literal])
+    };
+    let table = context.table("t").await.unwrap();
+    let both = table.select(vec![to(&values), to(&turned)]).unwrap();
+    let names = both.schema().fields().iter().map(|field| field.name());
+    let names: Vec<String> = names.cloned().collect();
+    assert!(
+        names[0].starts_with("cosine_distance(t.v,[20 numbers #"),
+        "{names:?}"
+    );
+    assert_ne!(names[0], names[1]);
+    let batches = both.collect().await.unwrap();
+    let answer = |column: usize| {
+        batches[0]
+            .column(column)
+            .as_primitive::<Float64Type>()
+            .value(0)
+    };
+    assert!(answer(0).abs() < 1e-12 && answer(1) > 0.01, "{batches:?}");
 }
