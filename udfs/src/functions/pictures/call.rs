@@ -200,7 +200,8 @@ pub(super) fn run(
     let used = |step: usize| steps.iter().any(|other| other.input == step);
     for row in 0..rows {
         let mut subjects = vec![pictures.subject(row, limits)?];
-        for (step, column) in steps.iter().zip(&mut columns) {
+        let mut answers = Vec::with_capacity(steps.len());
+        for step in steps {
             let input = subjects
                 .get_mut(step.input)
                 .ok_or_else(|| internal_datafusion_err!("step {} is not known yet", step.input))?;
@@ -216,6 +217,11 @@ pub(super) fn run(
                 }
                 _ => None,
             });
+            answers.push(answer);
+        }
+        // Now nobody else holds the pictures, so that columns take them over.
+        drop(subjects);
+        for (column, answer) in columns.iter_mut().zip(answers) {
             if let Some(column) = column {
                 column.append(answer)?;
             }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BinaryBuilder, FixedSizeListArray, Float32Builder, Float64Builder, Int32Builder,
-    Int64Builder, ListArray, MapArray, StringBuilder, StructArray,
+    ArrayRef, FixedSizeListArray, Float32Builder, Float64Builder, Int32Builder, Int64Builder,
+    ListArray, MapArray, StringBuilder, StructArray,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
-use datafusion::common::{Result, exec_datafusion_err, exec_err, internal_err};
+use datafusion::common::{Result, exec_datafusion_err, internal_err};
 use image::DynamicImage;
 
-use super::picture::{mode_of, samples_of};
+use super::binary::Binary;
+use super::picture::{into_samples, mode_of};
 use crate::types::{image_fields, is_image};
 
 /// One answer. Its kind is that of the column it is appended to.
@@ -36,7 +37,7 @@ pub(crate) enum Column {
     Long(Int64Builder),
     Double(Float64Builder),
     Text(StringBuilder),
-    Bytes(BinaryBuilder),
+    Bytes(Binary),
     Vector {
         element: FieldRef,
         length: i32,
@@ -72,7 +73,7 @@ impl Column {
             DataType::Int64 => Self::Long(Int64Builder::new()),
             DataType::Float64 => Self::Double(Float64Builder::new()),
             DataType::Utf8 => Self::Text(StringBuilder::new()),
-            DataType::Binary => Self::Bytes(BinaryBuilder::new()),
+            DataType::Binary => Self::Bytes(Binary::default()),
             DataType::FixedSizeList(element, length)
                 if element.data_type() == &DataType::Float32 =>
             {
@@ -126,7 +127,7 @@ impl Column {
             (Self::Long(column), Value::Long(value)) => column.append_value(value),
             (Self::Double(column), Value::Double(value)) => column.append_value(value),
             (Self::Text(column), Value::Text(value)) => column.append_value(value),
-            (Self::Bytes(column), Value::Bytes(value)) => append_bytes(column, &value)?,
+            (Self::Bytes(column), Value::Bytes(value)) => column.append_value(value)?,
             (
                 Self::Vector {
                     values,
@@ -183,14 +184,14 @@ impl Column {
                     values.append_value(value);
                 }
             }
-            (Self::Image(column), Value::Image(image)) => column.append_image(&image)?,
+            (Self::Image(column), Value::Image(image)) => column.append_image(image)?,
             (_, value) => return internal_err!("an answer of another type: {value:?}"),
         }
         Ok(())
     }
 
     /// Adds the samples of a picture and what they mean; `self` is the struct of an IMAGE.
-    fn append_image(&mut self, image: &DynamicImage) -> Result<()> {
+    fn append_image(&mut self, image: Arc<DynamicImage>) -> Result<()> {
         let Self::Struct { columns, valid, .. } = self else {
             return internal_err!("an IMAGE that is no struct");
         };
@@ -204,12 +205,12 @@ impl Column {
         else {
             return internal_err!("an IMAGE of other fields");
         };
-        append_bytes(data, &samples_of(image))?;
         height.append_value(image.height() as i32);
         width.append_value(image.width() as i32);
         channels.append_value(i32::from(image.color().channel_count()));
-        mode.append_value(mode_of(image)?);
+        mode.append_value(mode_of(&image)?);
         valid.push(true);
+        data.append_value(into_samples(Arc::unwrap_or_clone(image)))?;
         Ok(())
     }
 
@@ -248,7 +249,7 @@ impl Column {
             Self::Long(mut column) => Arc::new(column.finish()),
             Self::Double(mut column) => Arc::new(column.finish()),
             Self::Text(mut column) => Arc::new(column.finish()),
-            Self::Bytes(mut column) => Arc::new(column.finish()),
+            Self::Bytes(column) => Arc::new(column.finish()?),
             Self::Vector {
                 element,
                 length,
@@ -307,18 +308,6 @@ impl Column {
             Self::Image(column) => column.finish()?,
         })
     }
-}
-
-/// Arrow counts the bytes of a BINARY array in 31 bits and panics beyond.
-fn append_bytes(column: &mut BinaryBuilder, bytes: &[u8]) -> Result<()> {
-    let total = column.values_slice().len().saturating_add(bytes.len());
-    if i32::try_from(total).is_err() {
-        return exec_err!(
-            "the pictures of one batch take more than 2 GiB; lower datafusion.execution.batch_size"
-        );
-    }
-    column.append_value(bytes);
-    Ok(())
 }
 
 /// `MAP<STRING, STRING>`, as Arrow and Spark spell its parts.

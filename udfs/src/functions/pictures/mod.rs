@@ -1,6 +1,7 @@
 //! Functions of pictures: one table of them, one way to call them, alone or several at once.
 
 mod arguments;
+mod binary;
 mod call;
 mod column;
 mod encode;

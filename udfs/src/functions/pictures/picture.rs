@@ -1,7 +1,5 @@
 //! Pictures in memory, and the same as IMAGE values.
 
-use std::borrow::Cow;
-
 use datafusion::arrow::array::{Array, AsArray, StructArray};
 use datafusion::arrow::datatypes::Int32Type;
 use datafusion::common::{Result, internal_err};
@@ -20,17 +18,18 @@ pub(super) fn mode_of(image: &DynamicImage) -> Result<&'static str> {
 }
 
 /// The samples of `image` as an IMAGE keeps them: little-endian, row by row, channels interleaved.
-pub(super) fn samples_of(image: &DynamicImage) -> Cow<'_, [u8]> {
+/// Those of eight bits are not copied.
+pub(super) fn into_samples(image: DynamicImage) -> Vec<u8> {
     let words = |samples: &[u16]| samples.iter().flat_map(|s| s.to_le_bytes()).collect();
     let floats = |samples: &[f32]| samples.iter().flat_map(|s| s.to_le_bytes()).collect();
     match image {
-        DynamicImage::ImageLuma16(pixels) => Cow::Owned(words(pixels)),
-        DynamicImage::ImageLumaA16(pixels) => Cow::Owned(words(pixels)),
-        DynamicImage::ImageRgb16(pixels) => Cow::Owned(words(pixels)),
-        DynamicImage::ImageRgba16(pixels) => Cow::Owned(words(pixels)),
-        DynamicImage::ImageRgb32F(pixels) => Cow::Owned(floats(pixels)),
-        DynamicImage::ImageRgba32F(pixels) => Cow::Owned(floats(pixels)),
-        _ => Cow::Borrowed(image.as_bytes()),
+        DynamicImage::ImageLuma16(pixels) => words(&pixels),
+        DynamicImage::ImageLumaA16(pixels) => words(&pixels),
+        DynamicImage::ImageRgb16(pixels) => words(&pixels),
+        DynamicImage::ImageRgba16(pixels) => words(&pixels),
+        DynamicImage::ImageRgb32F(pixels) => floats(&pixels),
+        DynamicImage::ImageRgba32F(pixels) => floats(&pixels),
+        eight_bits => eight_bits.into_bytes(),
     }
 }
 
@@ -122,7 +121,7 @@ mod tests {
         ];
         for image in images {
             let mode = mode_of(&image).unwrap();
-            let data = samples_of(&image).into_owned();
+            let data = into_samples(image.clone());
             assert_eq!(image_of(3, 2, mode, &data), Some(image), "{mode}");
             assert_eq!(image_of(3, 2, mode, &data[1..]), None, "{mode}");
             let longer = [data.as_slice(), &[0; 4]].concat();
