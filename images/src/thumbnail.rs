@@ -8,6 +8,8 @@ use crate::resize::{Filter, fit_within, resize};
 
 /// Longest side a thumbnail may have, in pixels.
 pub const MAX_SIDE: u32 = 4096;
+/// How pictures are scaled to thumbnails.
+pub const FILTER: Filter = Filter::Lanczos;
 const JPEG_QUALITY: u8 = 85;
 
 /// The picture, upright and on white, scaled to fit `side` x `side` with its proportions kept and
@@ -18,7 +20,7 @@ pub fn thumbnail(picture: Decoded, side: u32) -> Option<Vec<u8>> {
         rgb
     } else {
         let (width, height) = fit_within(rgb.width(), rgb.height(), side, side);
-        resize(&rgb, width, height, Filter::Lanczos)?
+        resize(&rgb, width, height, FILTER)?
     };
     let mut upright = DynamicImage::ImageRgb8(scaled);
     upright.apply_orientation(picture.orientation);

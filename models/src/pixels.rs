@@ -9,6 +9,8 @@ use shoal_images::resize::{Filter, resize};
 
 use crate::spec::{Color, Fit, Layout, PictureInput};
 
+const FILTER: Filter = Filter::Triangle;
+
 /// A picture as a row gives it.
 pub(crate) enum Picture<'a> {
     /// Bytes of a file.
@@ -20,13 +22,13 @@ pub(crate) enum Picture<'a> {
 /// The picture upright, on white, scaled with a triangle filter to the model's size, its channels scaled
 /// to 0 … 1, less `mean`, divided by `std`, in the model's layout; `None` when it cannot be decoded.
 ///
-/// A large JPEG may be decoded at reduced size, as long as no side gets shorter than twice the longest
-/// side of the model's input.
+/// A large JPEG may be decoded at reduced size, as [`Filter::least_side`] allows for the longest side of the
+/// model's input.
 pub(crate) fn row(picture: Picture<'_>, input: &PictureInput, limits: &Limits) -> Option<Vec<f32>> {
     let picture = match picture {
         Picture::File(content) => {
-            let enough = 2 * input.width.max(input.height);
-            let decoded = decode_at_least(content, limits, enough).ok()?;
+            let enough = FILTER.least_side(input.width.max(input.height));
+            let decoded = decode_at_least(content, limits, enough.unwrap_or(u32::MAX)).ok()?;
             upright(to_rgb_on_white(decoded.image), decoded.orientation)
         }
         Picture::Image(image) => to_rgb_on_white(image),
@@ -38,7 +40,7 @@ pub(crate) fn row(picture: Picture<'_>, input: &PictureInput, limits: &Limits) -
     let picture = if picture.dimensions() == (input.width, input.height) {
         picture
     } else {
-        resize(&picture, input.width, input.height, Filter::Triangle)?
+        resize(&picture, input.width, input.height, FILTER)?
     };
     Some(numbers(picture, input))
 }
