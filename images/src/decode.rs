@@ -31,6 +31,7 @@ use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder as _, RgbImage};
 
 use crate::convert::{Mode, WHITE, convert};
 use crate::error::ImageError;
+use crate::geometry::Size;
 use crate::jpeg;
 use crate::probe::{Format, ImageInfo, Limits, probe};
 pub(crate) use budget::{Deadline, check_memory};
@@ -46,6 +47,8 @@ static PANICS: AtomicU64 = AtomicU64::new(0);
 pub struct Decoded {
     /// Pixels in the file's own orientation.
     pub image: DynamicImage,
+    /// Its size, in that orientation too.
+    pub size: Size,
     /// The transformation that EXIF asks for; `NoTransforms` without EXIF.
     pub orientation: Orientation,
 }
@@ -73,9 +76,15 @@ pub fn decode(content: &[u8], limits: &Limits) -> Result<Decoded, ImageError> {
 /// As [`decode`].
 pub fn decode_at_least(content: &[u8], limits: &Limits, side: u32) -> Result<Decoded, ImageError> {
     let info = probe(content, limits)?;
-    let image = contain_panics(info.format, || decode_probed(content, &info, limits, side))?;
+    let (image, factor) =
+        contain_panics(info.format, || decode_probed(content, &info, limits, side))?;
     let orientation = Orientation::from_exif(info.orientation);
     Ok(Decoded {
+        size: Size {
+            width: info.width,
+            height: info.height,
+            factor,
+        },
         image,
         orientation: orientation.unwrap_or(Orientation::NoTransforms),
     })
@@ -128,21 +137,23 @@ pub fn decoder_panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
 
+/// The picture, and how many pixels per side one of its pixels stands for.
 fn decode_probed(
     content: &[u8],
     info: &ImageInfo,
     limits: &Limits,
     side: u32,
-) -> Result<DynamicImage, ImageError> {
+) -> Result<(DynamicImage, u32), ImageError> {
+    let full = |image| (image, 1);
     let deadline = Deadline::start(limits);
     check_memory(memory_needed(content, info), limits)?;
     let decoded = match info.format {
-        Format::Gif => gif::decode(content, info, limits, deadline),
-        Format::Tiff => tiff::decode(content, info, limits, deadline),
+        Format::Gif => gif::decode(content, info, limits, deadline).map(full),
+        Format::Tiff => tiff::decode(content, info, limits, deadline).map(full),
         Format::Jpeg => jpeg::decode(content, (info.width, info.height), side, deadline),
-        Format::Png => png::decode(content, info, limits, deadline),
-        Format::WebP => webp::decode(content, info, limits, deadline),
-        Format::Bmp => bmp::decode(content, info, deadline),
+        Format::Png => png::decode(content, info, limits, deadline).map(full),
+        Format::WebP => webp::decode(content, info, limits, deadline).map(full),
+        Format::Bmp => bmp::decode(content, info, deadline).map(full),
     };
     // A decoder that could not read on because the time was over says so in words of its own.
     decoded.map_err(|error| deadline.check().err().unwrap_or(error))

@@ -7,6 +7,7 @@
 
 use image::RgbImage;
 
+use crate::geometry::Size;
 use crate::resize::{Filter, fit_within, resize};
 
 /// Most colors that can be asked for.
@@ -35,7 +36,8 @@ pub fn dominant_colors(image: &RgbImage, count: usize) -> Vec<DominantColor> {
     let points = if image.width() <= width && image.height() <= height {
         Points::of(image)
     } else {
-        match resize(image, width, height, Filter::Triangle) {
+        let size = Size::full(image.width(), image.height());
+        match resize(image, size, width, height, Filter::Triangle) {
             Some(small) => Points::of(&small),
             None => return Vec::new(),
         }

@@ -1,6 +1,52 @@
-//! Cutting and turning pictures of any pixel type.
+//! Sizes of pictures; cutting and turning those of any pixel type.
 
 use image::DynamicImage;
+
+/// How large a picture is, and how much of it a pixel stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Columns of the full picture.
+    pub width: u32,
+    /// Rows of the full picture.
+    pub height: u32,
+    /// Pixels of the full picture, per side, that one of the picture at hand stands for.
+    pub factor: u32,
+}
+
+impl Size {
+    /// That of a picture that is not reduced.
+    pub fn full(width: u32, height: u32) -> Self {
+        Self {
+            width,
+            height,
+            factor: 1,
+        }
+    }
+
+    /// Width and height of the full picture in pixels of the one at hand, which has as many or, where its
+    /// last ones stand for fewer pixels than the others, a part of one more.
+    pub fn covered(self) -> (f64, f64) {
+        let factor = f64::from(self.factor.max(1));
+        (
+            f64::from(self.width) / factor,
+            f64::from(self.height) / factor,
+        )
+    }
+
+    /// The same in whole pixels, the nearest, halves up, at least 1.
+    fn nearest(self) -> (u32, u32) {
+        let (width, height) = self.covered();
+        let nearest = |side: f64| (side.round() as u32).max(1);
+        (nearest(width), nearest(height))
+    }
+
+    /// `image`, which is of this size, without last pixels that stand for few.
+    pub fn without_overhang(self, image: &DynamicImage) -> Option<DynamicImage> {
+        let (width, height) = self.nearest();
+        let overhangs = width < image.width() || height < image.height();
+        overhangs.then(|| image.crop_imm(0, 0, width, height))
+    }
+}
 
 /// The part of `image` from column `x` and row `y` on, `width` x `height`, as far as it lies within
 /// the picture; `None` when nothing does. Negative positions begin outside.

@@ -15,12 +15,13 @@ const JPEG_QUALITY: u8 = 85;
 /// The picture, upright and on white, scaled to fit `side` x `side` with its proportions kept and
 /// never enlarged, as a baseline JPEG of quality 85; `None` when it cannot be encoded.
 pub fn thumbnail(picture: Decoded, side: u32) -> Option<Vec<u8>> {
+    let size = picture.size;
     let rgb = to_rgb_on_white(picture.image);
-    let scaled = if rgb.width().max(rgb.height()) <= side {
+    let scaled = if size.width.max(size.height) <= side {
         rgb
     } else {
-        let (width, height) = fit_within(rgb.width(), rgb.height(), side, side);
-        resize(&rgb, width, height, FILTER)?
+        let (width, height) = fit_within(size.width, size.height, side, side);
+        resize(&rgb, size, width, height, FILTER)?
     };
     let mut upright = DynamicImage::ImageRgb8(scaled);
     upright.apply_orientation(picture.orientation);
@@ -33,12 +34,15 @@ mod tests {
     use image::metadata::Orientation;
 
     use super::*;
+    use crate::geometry::Size;
     use crate::pictures::colors;
 
     #[test]
     fn nothing_is_enlarged() {
+        let image = DynamicImage::ImageRgb8(colors(40, 30));
         let picture = Decoded {
-            image: DynamicImage::ImageRgb8(colors(40, 30)),
+            size: Size::full(40, 30),
+            image,
             orientation: Orientation::Rotate90,
         };
         let small = image::load_from_memory(&thumbnail(picture, 200).unwrap()).unwrap();

@@ -4,6 +4,7 @@ use image::imageops::crop_imm;
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 use shoal_images::decode::{decode_at_least, to_gray_on_white, to_rgb_on_white};
+use shoal_images::geometry::Size;
 use shoal_images::probe::Limits;
 use shoal_images::resize::{Filter, resize};
 
@@ -29,7 +30,9 @@ pub(crate) fn row(picture: Picture<'_>, input: &PictureInput, limits: &Limits) -
         Picture::File(content) => {
             let enough = FILTER.least_side(input.width.max(input.height));
             let decoded = decode_at_least(content, limits, enough.unwrap_or(u32::MAX)).ok()?;
-            upright(to_rgb_on_white(decoded.image), decoded.orientation)
+            let whole = decoded.size.without_overhang(&decoded.image);
+            let image = whole.unwrap_or(decoded.image);
+            upright(to_rgb_on_white(image), decoded.orientation)
         }
         Picture::Image(image) => to_rgb_on_white(image),
     };
@@ -40,7 +43,8 @@ pub(crate) fn row(picture: Picture<'_>, input: &PictureInput, limits: &Limits) -
     let picture = if picture.dimensions() == (input.width, input.height) {
         picture
     } else {
-        resize(&picture, input.width, input.height, FILTER)?
+        let size = Size::full(picture.width(), picture.height());
+        resize(&picture, size, input.width, input.height, FILTER)?
     };
     Some(numbers(picture, input))
 }

@@ -20,9 +20,9 @@
 //! between colors, across which chroma is interpolated at full size. The tests pin these bounds on
 //! photographs; they are no proof for every picture one could make up.
 //!
-//! Geometry: a pixel at (x, y) covers the square at (f x, f y), f being the factor. Sides are
-//! divided by it and rounded to the nearest, so no edge is off by more than half a reduced pixel; the last
-//! pixels of a row or column may average in what the encoder padded the picture with.
+//! Geometry: a pixel at (x, y) covers the square at (f x, f y), f being the factor. Sides are divided by it
+//! and rounded up. The last pixels of a row or column may stand for fewer pixels than the others and average
+//! in what the encoder padded the picture with; [`Size`](crate::geometry::Size) tells how many.
 //!
 //! Everything unusual (CMYK, odd sampling, data beyond the scan's end) and everything broken is left
 //! to another decoder ([`unusual`]), which also decides what is an error. One thing a reduced picture
@@ -56,7 +56,8 @@ use crate::decode::Deadline;
 use crate::error::ImageError;
 
 /// Decodes `content`, a picture of `width` x `height`, as 8-bit gray or RGB, at the smallest size
-/// whose sides both have at least `side` pixels, or else at full size.
+/// whose sides both have at least `side` pixels, or else at full size; and how many pixels per side one of
+/// its pixels stands for.
 ///
 /// # Errors
 /// A kind of JPEG that is not decoded, pixels that cannot be decoded or are not all there, and the end
@@ -66,18 +67,19 @@ pub(crate) fn decode(
     (width, height): (u32, u32),
     side: u32,
     deadline: Deadline,
-) -> Result<DynamicImage, ImageError> {
+) -> Result<(DynamicImage, u32), ImageError> {
     let outline = outline(content, (width, height))?;
     let shorter = width.min(height);
     let reduction = Reduction::ALL
         .into_iter()
-        .find(|reduction| reduction.of(shorter) >= side);
-    if let Some(image) = decode_usual(content, reduction.unwrap_or(Reduction::Whole), deadline) {
-        return Ok(image);
+        .find(|reduction| shorter / reduction.factor() >= side);
+    let reduction = reduction.unwrap_or(Reduction::Whole);
+    if let Some(image) = decode_usual(content, reduction, deadline) {
+        return Ok((image, reduction.factor()));
     }
     // The other decoder cannot be stopped: it must not begin when the time is over.
     deadline.check()?;
-    unusual::decode(content, &outline)
+    Ok((unusual::decode(content, &outline)?, 1))
 }
 
 /// By how much each side shrinks.
@@ -103,9 +105,9 @@ impl Reduction {
         }
     }
 
-    /// What becomes of a side of `length` pixels: rounded to the nearest, halves up, at least 1.
+    /// What becomes of a side of `length` pixels: rounded up.
     fn of(self, length: u32) -> u32 {
-        ((length + self.factor() / 2) / self.factor()).max(1)
+        length.div_ceil(self.factor())
     }
 }
 

@@ -164,6 +164,7 @@ impl Operation for Thumbnail {
         let frame = input.frame(need)?;
         let picture = Decoded {
             image: frame.image.as_ref().clone(),
+            size: frame.size,
             orientation: frame.orientation,
         };
         Ok(thumbnail(picture, checked).map(Value::Bytes))

@@ -54,7 +54,8 @@ impl Operation for Features {
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
         let frame = input.frame(Need::AtLeast(NEEDED_SIDE))?;
         // A square can be turned upright after the reduction, which is far cheaper than before it.
-        let Some(square) = resize(&rgb(&frame.image), SIDE, SIDE, Filter::Triangle) else {
+        let Some(square) = resize(&rgb(&frame.image), frame.size, SIDE, SIDE, Filter::Triangle)
+        else {
             return Ok(None);
         };
         let mut square = DynamicImage::ImageRgb8(square);
@@ -183,7 +184,14 @@ impl Operation for Hog {
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
         let frame = input.frame(Need::AtLeast(NEEDED_SIDE))?;
         let gray_frame = DynamicImage::ImageLuma8(gray(&frame.image).into_owned());
-        let square = resize_to(&gray_frame, SIDE, SIDE, Filter::Triangle, Fit::Exact);
+        let square = resize_to(
+            &gray_frame,
+            frame.size,
+            SIDE,
+            SIDE,
+            Filter::Triangle,
+            Fit::Exact,
+        );
         let Some(mut square) = square else {
             return Ok(None);
         };

@@ -11,6 +11,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
 use shoal_images::decode::{decode, decode_at_least, to_gray_on_white, to_rgb_on_white};
 use shoal_images::error::ImageError;
+use shoal_images::geometry::Size;
 use shoal_images::probe::{ImageInfo, Limits, probe};
 
 use super::extent::Extent;
@@ -88,12 +89,14 @@ pub(super) enum Need {
 #[derive(Clone)]
 pub(super) struct Frame {
     pub(super) image: Arc<DynamicImage>,
+    pub(super) size: Size,
     pub(super) orientation: Orientation,
 }
 
 impl Frame {
     fn upright(image: Arc<DynamicImage>) -> Self {
         Self {
+            size: Size::full(image.width(), image.height()),
             image,
             orientation: Orientation::NoTransforms,
         }
@@ -101,6 +104,9 @@ impl Frame {
 
     /// The pixels, turned upright.
     pub(super) fn turned(mut self) -> Arc<DynamicImage> {
+        if let Some(image) = self.size.without_overhang(&self.image) {
+            self.image = Arc::new(image);
+        }
         if self.orientation != Orientation::NoTransforms {
             Arc::make_mut(&mut self.image).apply_orientation(self.orientation);
         }
@@ -166,6 +172,7 @@ impl<'a> Encoded<'a> {
         };
         let frame = decoded.map(|decoded| Frame {
             image: Arc::new(decoded.image),
+            size: decoded.size,
             orientation: decoded.orientation,
         });
         self.frames.push((need, frame.clone()));

@@ -94,9 +94,9 @@ pub(super) static RESIZE: Function = Function {
         document(
             "image_resize(picture, width, height[, fit[, filter]])",
             "Scales a picture; its mode stays. A large JPEG is decoded at reduced size, but never \
-             below one and a half times the size asked for, twice for bicubic and lanczos: a value of \
-             a pixel then differs from the one by full decoding by 1 or 2 of 255 on average. For \
-             nearest it is decoded fully.\n\nReturns IMAGE.",
+             below one and a half times the size asked for by bilinear, and twice by bicubic and \
+             lanczos: a value of a pixel then differs from the one by full decoding by 1 or 2 of 255 on \
+             average. For nearest and box it is decoded fully.\n\nReturns IMAGE.",
             &[
                 PICTURE,
                 ("width", "New width in pixels, 1 to 16384."),
@@ -157,7 +157,14 @@ impl Resize {
         } else {
             (self.width, self.height)
         };
-        let mut scaled = resize_to(&frame.image, width, height, self.filter, self.fit);
+        let mut scaled = resize_to(
+            &frame.image,
+            frame.size,
+            width,
+            height,
+            self.filter,
+            self.fit,
+        );
         if let Some(image) = &mut scaled {
             image.apply_orientation(frame.orientation);
         }
