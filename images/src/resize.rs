@@ -59,13 +59,14 @@ impl Filter {
     /// How long both sides of a picture have to be that is scaled to at most `side` pixels, where it comes
     /// from [`decode_at_least`](crate::decode::decode_at_least); `None` where it has to be the full one.
     ///
-    /// A reduced picture is one of means. The triangle sees little of that from one and a half times the
-    /// size on, filters with lobes from twice the size on: on photographs a value differs by 0.5 of 255 on
-    /// average. Nearest and box take or leave whole pixels, which means are not.
+    /// A reduced picture is one of means. The triangle sees little of that from one and a quarter times the
+    /// size on, filters with lobes from twice the size on: on photographs scaled to 224 x 224 a value of the
+    /// triangle differs by 0.4 of 255 on average, by 0.8 in the worst (measured with means by numpy; from
+    /// the size itself on 0.6 and 1.2). Nearest and box take or leave whole pixels, which means are not.
     pub fn least_side(self, side: u32) -> Option<u32> {
         match self {
             Self::Nearest | Self::Box => None,
-            Self::Triangle => Some(side.saturating_add(side.div_ceil(2))),
+            Self::Triangle => Some(side.saturating_add(side.div_ceil(4))),
             Self::CatmullRom | Self::Lanczos => Some(side.saturating_mul(2)),
         }
     }

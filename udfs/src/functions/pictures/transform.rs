@@ -94,9 +94,9 @@ pub(super) static RESIZE: Function = Function {
         document(
             "image_resize(picture, width, height[, fit[, filter]])",
             "Scales a picture; its mode stays. A large JPEG is decoded at reduced size, but never \
-             below one and a half times the size asked for by bilinear, and twice by bicubic and \
-             lanczos: a value of a pixel then differs from the one by full decoding by 1 or 2 of 255 on \
-             average. For nearest and box it is decoded fully.\n\nReturns IMAGE.",
+             below one and a quarter times the size asked for by bilinear, and twice by bicubic and \
+             lanczos: a value of a pixel then differs from the one by full decoding by less than 2 of 255 \
+             on average, in most pictures by less than 1. For nearest and box it is decoded fully.\n\nReturns IMAGE.",
             &[
                 PICTURE,
                 ("width", "New width in pixels, 1 to 16384."),
