@@ -281,7 +281,9 @@ def test_resizing_is_close_to_that_of_the_full_picture(shoal, schema, filter):
                          for picture in ("content", "image_decode(content)"))
         for name, reduced, full in shoal.rows(f"SELECT filename, {reduced}, {full} FROM {table}"):
             difference = np.abs(pixels(reduced).astype(int) - pixels(full)).mean()
-            assert difference == 0 if filter in ("nearest", "box") else difference < 1.5, (name, side, difference)
+            # A photo on its side is turned before or after scaling, and a box takes the other of two equally near.
+            most = {"nearest": 0, "box": 0.2}.get(filter, 1.5)
+            assert difference <= most, (name, side, difference)
 
 
 def test_several_functions_answer_as_each_alone(shoal, pictures):

@@ -1,6 +1,7 @@
 //! Sizes of pictures; cutting and turning those of any pixel type.
 
 use image::DynamicImage;
+use image::metadata::Orientation;
 
 /// How large a picture is, and how much of it a pixel stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,17 @@ impl Size {
         let overhangs = width < image.width() || height < image.height();
         overhangs.then(|| image.crop_imm(0, 0, width, height))
     }
+}
+
+/// Whether turning a picture upright exchanges its width and height.
+pub fn swaps_sides(orientation: Orientation) -> bool {
+    matches!(
+        orientation,
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    )
 }
 
 /// The part of `image` from column `x` and row `y` on, `width` x `height`, as far as it lies within

@@ -180,17 +180,6 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// Whether turning a picture upright exchanges its width and height.
-pub(super) fn swaps_sides(orientation: Orientation) -> bool {
-    matches!(
-        orientation,
-        Orientation::Rotate90
-            | Orientation::Rotate270
-            | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH
-    )
-}
-
 /// Eight-bit color on white, without a copy where the picture is that already.
 pub(super) fn rgb(image: &DynamicImage) -> Cow<'_, RgbImage> {
     match image.as_rgb8() {

@@ -8,7 +8,7 @@ use datafusion::common::{Result, plan_datafusion_err, plan_err};
 use image::DynamicImage;
 use shoal_images::color_space::{ColorSpace, to_color_space};
 use shoal_images::convert::{Mode, WHITE, convert};
-use shoal_images::geometry::{crop, flip_horizontal, flip_vertical, rotate};
+use shoal_images::geometry::{crop, flip_horizontal, flip_vertical, rotate, swaps_sides};
 use shoal_images::resize::{Filter, Fit, resize_to};
 
 use super::arguments::{Arguments, Kind, RowIntegers, optional, required};
@@ -16,7 +16,7 @@ use super::call::{Function, Input, Operation, Takes};
 use super::column::Value;
 use super::extent::Extent;
 use super::failure::Failure;
-use super::subject::{Need, swaps_sides};
+use super::subject::Need;
 use super::{CONTENT, PICTURE, document};
 use crate::types::image_field;
 
