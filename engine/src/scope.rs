@@ -242,14 +242,16 @@ impl Scope {
         Ok(names)
     }
 
-    /// Loads the table of that name, if there is one: several at once, where a query has several.
-    async fn load_table(&self, name: &FullName) -> Result<()> {
+    /// Loads the table of that name, if there is one: several at once, where a query has several. Gives the
+    /// entry of a view, which is not loaded.
+    async fn load_table(&self, name: &FullName) -> Result<Option<TableEntry>> {
         if self.relations.lock().contains_key(name) {
-            return Ok(());
+            return Ok(None);
         }
         let entry = self.engine.entry(name).await?;
-        let Some(entry) = entry.filter(|entry| entry.kind != TableKind::View) else {
-            return Ok(());
+        let entry = match entry {
+            Some(entry) if entry.kind != TableKind::View => entry,
+            view_or_nothing => return Ok(view_or_nothing),
         };
         let snapshot = self
             .engine
@@ -258,7 +260,7 @@ impl Scope {
             .await?;
         let table = Relation::Table(entry, snapshot);
         self.relations.lock().insert(name.clone(), table);
-        Ok(())
+        Ok(None)
     }
 
     /// Makes the statement see `snapshot`, whatever the table's newest version is.
@@ -272,11 +274,11 @@ impl Scope {
     /// # Errors
     /// When there is none, with the nearest name there is; when its files cannot be read.
     pub(crate) async fn relation(self: &Arc<Self>, name: &FullName) -> Result<Relation> {
-        self.load_table(name).await?;
+        let view = self.load_table(name).await?;
         if let Some(relation) = self.relations.lock().get(name) {
             return Ok(relation.clone());
         }
-        let Some(entry) = self.engine.entry(name).await? else {
+        let Some(entry) = view else {
             return Err(self.engine.no_such_table(name).await?);
         };
         let view = Relation::View(entry.clone(), self.view(name, &entry).await?);
