@@ -1,15 +1,14 @@
 //! Pictures to the numbers a model takes.
 
+use image::imageops::crop_imm;
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 use shoal_images::decode::{decode_at_least, to_gray_on_white, to_rgb_on_white};
-use shoal_images::geometry::{Size, swaps_sides};
+use shoal_images::geometry::Size;
 use shoal_images::probe::Limits;
-use shoal_images::resize::{self, Filter, resize_to};
+use shoal_images::resize::{Filter, resize};
 
 use crate::spec::{Color, Fit, Layout, PictureInput};
-
-const FILTER: Filter = Filter::Triangle;
 
 /// A picture as a row gives it.
 pub(crate) enum Picture<'a> {
@@ -22,36 +21,65 @@ pub(crate) enum Picture<'a> {
 /// The picture upright, on white, scaled with a triangle filter to the model's size, its channels scaled
 /// to 0 … 1, less `mean`, divided by `std`, in the model's layout; `None` when it cannot be decoded.
 ///
-/// A large JPEG may be decoded at reduced size, as [`Filter::least_side`] allows for the longest side of the
-/// model's input.
+/// A large JPEG may be decoded at reduced size, as long as no side gets shorter than twice the longest
+/// side of the model's input.
 pub(crate) fn row(picture: Picture<'_>, input: &PictureInput, limits: &Limits) -> Option<Vec<f32>> {
-    let (picture, size, orientation) = match picture {
+    let picture = match picture {
         Picture::File(content) => {
-            let enough = FILTER.least_side(input.width.max(input.height));
-            let decoded = decode_at_least(content, limits, enough.unwrap_or(u32::MAX)).ok()?;
-            (decoded.image, decoded.size, decoded.orientation)
+            let enough = 2 * input.width.max(input.height);
+            let decoded = decode_at_least(content, limits, enough).ok()?;
+            let whole = decoded.size.without_overhang(&decoded.image);
+            let image = whole.unwrap_or(decoded.image);
+            upright(to_rgb_on_white(image), decoded.orientation)
         }
-        Picture::Image(image) => {
-            let size = Size::full(image.width(), image.height());
-            (image, size, Orientation::NoTransforms)
-        }
+        Picture::Image(image) => to_rgb_on_white(image),
     };
-    let picture = DynamicImage::ImageRgb8(to_rgb_on_white(picture));
-    // Turning comes last, when there are fewer pixels to turn.
-    let (width, height) = match swaps_sides(orientation) {
-        true => (input.height, input.width),
-        false => (input.width, input.height),
+    let picture = match input.fit {
+        Fit::Stretch => picture,
+        Fit::Crop => cropped(picture, input.width, input.height),
     };
-    let fit = match input.fit {
-        Fit::Stretch => resize::Fit::Exact,
-        Fit::Crop => resize::Fit::Fill,
+    let picture = if picture.dimensions() == (input.width, input.height) {
+        picture
+    } else {
+        let size = Size::full(picture.width(), picture.height());
+        resize(&picture, size, input.width, input.height, Filter::Triangle)?
     };
-    let mut picture = match size == Size::full(width, height) {
-        true => picture,
-        false => resize_to(&picture, size, width, height, FILTER, fit)?,
-    };
+    Some(numbers(picture, input))
+}
+
+fn upright(picture: RgbImage, orientation: Orientation) -> RgbImage {
+    if orientation == Orientation::NoTransforms {
+        return picture;
+    }
+    let mut picture = DynamicImage::ImageRgb8(picture);
     picture.apply_orientation(orientation);
-    Some(numbers(picture.into_rgb8(), input))
+    picture.into_rgb8()
+}
+
+/// The largest part from the middle that has the proportions of `width` x `height`.
+fn cropped(picture: RgbImage, width: u32, height: u32) -> RgbImage {
+    let (w, h) = picture.dimensions();
+    let (part_width, part_height) = largest_part((w, h), (width, height));
+    if (part_width, part_height) == (w, h) {
+        return picture;
+    }
+    let (x, y) = ((w - part_width) / 2, (h - part_height) / 2);
+    crop_imm(&picture, x, y, part_width, part_height).to_image()
+}
+
+/// The largest width and height within `size` whose proportions are those of `shape`, rounded to whole
+/// pixels, at least one.
+fn largest_part(size: (u32, u32), shape: (u32, u32)) -> (u32, u32) {
+    let scaled = |length: u32, numerator: u32, denominator: u32| {
+        let denominator = u64::from(denominator.max(1));
+        let rounded = (u64::from(length) * u64::from(numerator) + denominator / 2) / denominator;
+        u32::try_from(rounded).unwrap_or(u32::MAX)
+    };
+    let width = scaled(size.1, shape.0, shape.1);
+    if width <= size.0 {
+        return (width.max(1), size.1);
+    }
+    (size.0, scaled(size.0, shape.1, shape.0).clamp(1, size.1))
 }
 
 /// Eight-bit pixels as the model's numbers.
@@ -192,10 +220,10 @@ mod tests {
             fit: Fit::Crop,
             ..input(1, 1)
         };
-        // The filter reaches over the edges of the part, as where all is scaled before it is cut:
-        // a quarter of its weight lies there.
-        let middle = row(Picture::File(&content), &crop, &Limits::default()).unwrap();
-        assert!((middle[0] - 0.75).abs() < 0.01, "{middle:?}");
+        assert_eq!(
+            row(Picture::File(&content), &crop, &Limits::default()).unwrap(),
+            [1.0; 3]
+        );
         let whole = row(Picture::File(&content), &input(3, 1), &Limits::default()).unwrap();
         assert!(
             whole[0] < 0.5 && whole[1] > 0.5 && whole[2] < 0.5,
@@ -204,16 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn a_crop_of_less_than_a_pixel_is_that_pixel() {
-        let line = RgbImage::from_fn(1, 400, |_, y| Rgb([(y >= 200) as u8 * 255; 3]));
-        let content = png(line);
-        let crop = PictureInput {
-            fit: Fit::Crop,
-            ..input(512, 1)
-        };
-        let found = row(Picture::File(&content), &crop, &Limits::default()).unwrap();
-        assert_eq!(found.len(), 3 * 512);
-        assert!(found.iter().all(|value| (0.0..=1.0).contains(value)));
+    fn the_largest_part_never_leaves_the_picture() {
+        assert_eq!(largest_part((30, 10), (1, 1)), (10, 10));
+        assert_eq!(largest_part((10, 30), (2, 1)), (10, 5));
+        assert_eq!(largest_part((640, 480), (224, 224)), (480, 480));
+        assert_eq!(largest_part((1, 4000), (4096, 1)), (1, 1));
+        assert_eq!(largest_part((5, 3), (5, 3)), (5, 3));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Binary and pixels gathered into an Arrow array.
+//! Files and pixels gathered into an Arrow array.
 
 use datafusion::arrow::array::{BinaryArray, NullBufferBuilder};
 use datafusion::arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
