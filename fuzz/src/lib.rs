@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shoal_images::decode::{decode, decode_at_least, decoder_panics};
+use shoal_images::decode::{Least, decode, decode_at_least, decoder_panics};
 use shoal_images::probe::{Format, Limits};
 
 /// Small, so that an input which takes more than it may is noticed at once.
@@ -20,6 +20,6 @@ pub fn decode_as(format: Format, content: &[u8]) {
         return;
     }
     let _ = decode(content, &LIMITS);
-    let _ = decode_at_least(content, &LIMITS, 1);
+    let _ = decode_at_least(content, &LIMITS, Least::Sides(1));
     assert_eq!(decoder_panics(), 0);
 }

@@ -53,6 +53,26 @@ pub struct Decoded {
     pub orientation: Orientation,
 }
 
+/// How small a picture may come that is scaled down anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Least {
+    /// Both sides keep at least so many pixels.
+    Sides(u32),
+    /// The longer side does: enough for a picture that is made to fit into a square and keeps its proportions.
+    Longer(u32),
+}
+
+impl Least {
+    /// Whether a picture may come with each of its sides divided by `factor`.
+    pub(crate) fn allows(self, (width, height): (u32, u32), factor: u32) -> bool {
+        let (side, least) = match self {
+            Self::Sides(least) => (width.min(height), least),
+            Self::Longer(least) => (width.max(height), least),
+        };
+        side / factor >= least
+    }
+}
+
 /// Decodes the first frame or page of `content` at full size.
 ///
 /// Depth and channels are kept: gray with or without alpha in 8 or 16 bits, RGB with or without
@@ -63,21 +83,25 @@ pub struct Decoded {
 /// Everything [`probe`] refuses, pixels that cannot be decoded or are not all there, and more memory
 /// or time than `limits` allow.
 pub fn decode(content: &[u8], limits: &Limits) -> Result<Decoded, ImageError> {
-    decode_at_least(content, limits, u32::MAX)
+    decode_at_least(content, limits, Least::Sides(u32::MAX))
 }
 
-/// Like [`decode`], but the picture may come reduced where that is cheaper, as long as both of its
-/// sides keep at least `side` pixels. For callers that scale down anyway.
+/// Like [`decode`], but the picture may come reduced where that is cheaper, as far as `least` allows.
+/// For callers that scale down anyway.
 ///
 /// A JPEG comes at a half, a quarter or an eighth of its size, the smallest that fits; its pixels are
 /// then averages of those of the full picture, to within 1 of 255 in the mean.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn decode_at_least(content: &[u8], limits: &Limits, side: u32) -> Result<Decoded, ImageError> {
+pub fn decode_at_least(
+    content: &[u8],
+    limits: &Limits,
+    least: Least,
+) -> Result<Decoded, ImageError> {
     let info = probe(content, limits)?;
-    let (image, factor) =
-        contain_panics(info.format, || decode_probed(content, &info, limits, side))?;
+    let decoded = contain_panics(info.format, || decode_probed(content, &info, limits, least));
+    let (image, factor) = decoded?;
     let orientation = Orientation::from_exif(info.orientation);
     Ok(Decoded {
         size: Size {
@@ -142,7 +166,7 @@ fn decode_probed(
     content: &[u8],
     info: &ImageInfo,
     limits: &Limits,
-    side: u32,
+    least: Least,
 ) -> Result<(DynamicImage, u32), ImageError> {
     let full = |image| (image, 1);
     let deadline = Deadline::start(limits);
@@ -150,7 +174,7 @@ fn decode_probed(
     let decoded = match info.format {
         Format::Gif => gif::decode(content, info, limits, deadline).map(full),
         Format::Tiff => tiff::decode(content, info, limits, deadline).map(full),
-        Format::Jpeg => jpeg::decode(content, (info.width, info.height), side, deadline),
+        Format::Jpeg => jpeg::decode(content, (info.width, info.height), least, deadline),
         Format::Png => png::decode(content, info, limits, deadline).map(full),
         Format::WebP => webp::decode(content, info, limits, deadline).map(full),
         Format::Bmp => bmp::decode(content, info, deadline).map(full),

@@ -56,7 +56,7 @@ impl Filter {
         }
     }
 
-    /// How long both sides of a picture have to be that is scaled to at most `side` pixels, where it comes
+    /// How long the sides of a picture have to be that is scaled to at most `side` pixels, where it comes
     /// from [`decode_at_least`](crate::decode::decode_at_least); `None` where it has to be the full one.
     ///
     /// A reduced picture is one of means. The triangle sees little of that from one and a quarter times the

@@ -3,7 +3,7 @@
 use image::imageops::crop_imm;
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
-use shoal_images::decode::{decode_at_least, to_gray_on_white, to_rgb_on_white};
+use shoal_images::decode::{Least, decode_at_least, to_gray_on_white, to_rgb_on_white};
 use shoal_images::geometry::Size;
 use shoal_images::probe::Limits;
 use shoal_images::resize::{Filter, resize};
@@ -26,7 +26,7 @@ pub(crate) enum Picture<'a> {
 pub(crate) fn row(picture: Picture<'_>, input: &PictureInput, limits: &Limits) -> Option<Vec<f32>> {
     let picture = match picture {
         Picture::File(content) => {
-            let enough = 2 * input.width.max(input.height);
+            let enough = Least::Sides(2 * input.width.max(input.height));
             let decoded = decode_at_least(content, limits, enough).ok()?;
             let whole = decoded.size.without_overhang(&decoded.image);
             let image = whole.unwrap_or(decoded.image);

@@ -138,11 +138,14 @@ fn floats_run_from_zero_to_one_and_are_clamped() {
 #[test]
 fn only_a_jpeg_with_pixels_to_spare_comes_reduced() {
     let picture = DynamicImage::new_rgb8(80, 40);
-    let size = |format, side| {
+    let reduced = |format, least| {
         let content = encoded(&picture, format);
-        let decoded = decode_at_least(&content, &Limits::default(), side).unwrap();
+        let decoded = decode_at_least(&content, &Limits::default(), least).unwrap();
         (decoded.image.width(), decoded.image.height())
     };
+    assert_eq!(reduced(ImageFormat::Jpeg, Least::Longer(10)), (10, 5));
+    assert_eq!(reduced(ImageFormat::Jpeg, Least::Longer(11)), (20, 10));
+    let size = |format, side| reduced(format, Least::Sides(side));
     assert_eq!(size(ImageFormat::Jpeg, 5), (10, 5));
     assert_eq!(size(ImageFormat::Jpeg, 6), (20, 10));
     assert_eq!(size(ImageFormat::Jpeg, 20), (40, 20));

@@ -52,27 +52,25 @@ use outline::{MAX_SCANS, outline};
 use progressive::Coefficients;
 use segments::{END_OF_IMAGE, Segments, Tables};
 
-use crate::decode::Deadline;
+use crate::decode::{Deadline, Least};
 use crate::error::ImageError;
 
-/// Decodes `content`, a picture of `width` x `height`, as 8-bit gray or RGB, at the smallest size
-/// whose sides both have at least `side` pixels, or else at full size; and how many pixels per side one of
-/// its pixels stands for.
+/// Decodes `content`, a picture of `size`, as 8-bit gray or RGB, at the smallest size that `least` allows, or
+/// else at full size; and how many pixels per side one of its pixels stands for.
 ///
 /// # Errors
 /// A kind of JPEG that is not decoded, pixels that cannot be decoded or are not all there, and the end
 /// of the time.
 pub(crate) fn decode(
     content: &[u8],
-    (width, height): (u32, u32),
-    side: u32,
+    size: (u32, u32),
+    least: Least,
     deadline: Deadline,
 ) -> Result<(DynamicImage, u32), ImageError> {
-    let outline = outline(content, (width, height))?;
-    let shorter = width.min(height);
+    let outline = outline(content, size)?;
     let reduction = Reduction::ALL
         .into_iter()
-        .find(|reduction| shorter / reduction.factor() >= side);
+        .find(|reduction| least.allows(size, reduction.factor()));
     let reduction = reduction.unwrap_or(Reduction::Whole);
     if let Some(image) = decode_usual(content, reduction, deadline) {
         return Ok((image, reduction.factor()));

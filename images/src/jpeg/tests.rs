@@ -9,7 +9,7 @@ use image::Rgb;
 use image::metadata::Orientation;
 
 use super::*;
-use crate::decode::decode_at_least;
+use crate::decode::{Least, decode_at_least};
 use crate::probe::Limits;
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -22,7 +22,13 @@ fn example(path: &str) -> Vec<u8> {
 
 fn full(content: &[u8]) -> Result<DynamicImage, ImageError> {
     let info = crate::probe::probe(content, &Limits::default())?;
-    decode(content, (info.width, info.height), u32::MAX, open()).map(|(image, _)| image)
+    decode(
+        content,
+        (info.width, info.height),
+        Least::Sides(u32::MAX),
+        open(),
+    )
+    .map(|(image, _)| image)
 }
 
 /// A deadline that is far away.
@@ -193,7 +199,7 @@ fn a_picture_whose_data_ends_early_is_refused_even_with_an_end_marker() {
             // At an eighth, the last scan of a progressive file is not read.
             let smallest = if name.contains("progressive") { 20 } else { 1 };
             for side in [smallest, 20, 50, 101] {
-                let picture = decode(&part, (133, 101), side, open());
+                let picture = decode(&part, (133, 101), Least::Sides(side), open());
                 assert!(picture.is_err(), "{name} {sixteenth} {side}");
             }
         }
@@ -260,7 +266,7 @@ fn a_picture_is_left_at_the_next_row_when_the_time_is_over() {
         let content = fixture(name);
         assert!(decode_usual(&content, Reduction::Whole, over).is_none());
         for side in [1, 20, 50, u32::MAX] {
-            let late = decode(&content, (133, 101), side, over).unwrap_err();
+            let late = decode(&content, (133, 101), Least::Sides(side), over).unwrap_err();
             assert_eq!(late.code(), "too_slow", "{name} {side}");
         }
     }
@@ -291,7 +297,7 @@ fn orientation_is_read_at_every_size() {
     let mut content = fixture("420");
     content.splice(2..2, exif.iter().copied());
     for side in [10, u32::MAX] {
-        let decoded = decode_at_least(&content, &Limits::default(), side).unwrap();
+        let decoded = decode_at_least(&content, &Limits::default(), Least::Sides(side)).unwrap();
         assert_eq!(decoded.orientation, Orientation::Rotate90);
     }
 }

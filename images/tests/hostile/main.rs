@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use corpus::Sample;
 use image::ImageFormat;
-use shoal_images::decode::{decode, decode_at_least, image_error};
+use shoal_images::decode::{Least, decode, decode_at_least, image_error};
 use shoal_images::exif::exif;
 use shoal_images::probe::{Format, Limits};
 
@@ -96,7 +96,7 @@ fn examine(sample: &Sample) -> Option<&'static str> {
     let start = Instant::now();
     let outcome = catch_unwind(|| {
         let _ = exif(content, &LIMITS);
-        let _ = decode_at_least(content, &LIMITS, 1);
+        let _ = decode_at_least(content, &LIMITS, Least::Sides(1));
         image_error(content, &LIMITS)
     });
     let error = outcome.unwrap_or_else(|_| panic!("{name}: a panic got out"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, exec_err, plan_datafusion_err, plan_err};
 use shoal_images::convert::{Mode, convert};
-use shoal_images::decode::Decoded;
+use shoal_images::decode::{Decoded, Least};
 use shoal_images::encode::{Encoding, encode};
 use shoal_images::thumbnail::{FILTER, MAX_SIDE, thumbnail};
 
@@ -160,7 +160,8 @@ impl Operation for Thumbnail {
         let Some(checked) = checked_side(side) else {
             return Ok(exec_err!("{}", wrong_side(side))?);
         };
-        let need = FILTER.least_side(checked).map_or(Need::Full, Need::AtLeast);
+        let least = FILTER.least_side(checked).map(Least::Longer);
+        let need = least.map_or(Need::Full, Need::AtLeast);
         let frame = input.frame(need)?;
         let picture = Decoded {
             image: frame.image.as_ref().clone(),

@@ -3,6 +3,7 @@
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, plan_datafusion_err};
 use image::DynamicImage;
+use shoal_images::decode::Least;
 use shoal_images::features::{DIMENSIONS, SIDE, features};
 use shoal_images::hash::{HashMethod, Hasher};
 use shoal_images::hog::{HogOptions, hog};
@@ -52,7 +53,7 @@ impl Operation for Features {
     }
 
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
-        let frame = input.frame(Need::AtLeast(NEEDED_SIDE))?;
+        let frame = input.frame(Need::AtLeast(Least::Sides(NEEDED_SIDE)))?;
         // A square can be turned upright after the reduction, which is far cheaper than before it.
         let Some(square) = resize(&rgb(&frame.image), frame.size, SIDE, SIDE, Filter::Triangle)
         else {
@@ -135,7 +136,7 @@ impl Operation for Hash {
     }
 
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
-        let image = input.pixels(Need::AtLeast(NEEDED_SIDE))?;
+        let image = input.pixels(Need::AtLeast(Least::Sides(NEEDED_SIDE)))?;
         let bits = self.hasher.hash(&gray(&image));
         Ok(Some(match bits.as_array::<8>() {
             Some(bits) if self.as_bigint => Value::Long(i64::from_be_bytes(*bits)),
@@ -182,7 +183,7 @@ impl Operation for Hog {
     }
 
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
-        let frame = input.frame(Need::AtLeast(NEEDED_SIDE))?;
+        let frame = input.frame(Need::AtLeast(Least::Sides(NEEDED_SIDE)))?;
         let gray_frame = DynamicImage::ImageLuma8(gray(&frame.image).into_owned());
         let square = resize_to(
             &gray_frame,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
+use shoal_images::decode::Least;
 use shoal_images::dominant_colors::dominant_colors;
 use shoal_images::histogram::{MAX_BINS, histogram};
 use shoal_images::sharpness::sharpness;
@@ -213,7 +214,7 @@ impl Operation for DominantColors {
     }
 
     fn apply(&self, input: &mut Input<'_, '_>) -> Result<Option<Value>, Failure> {
-        let image = input.pixels(Need::AtLeast(COLOR_SIDE))?;
+        let image = input.pixels(Need::AtLeast(Least::Sides(COLOR_SIDE)))?;
         let colors = dominant_colors(&rgb(&image), self.colors).into_iter();
         let colors = colors.map(|color| {
             let [red, green, blue] = color.rgb;

@@ -9,7 +9,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::ColumnarValue;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
-use shoal_images::decode::{decode, decode_at_least, to_gray_on_white, to_rgb_on_white};
+use shoal_images::decode::{Least, decode, decode_at_least, to_gray_on_white, to_rgb_on_white};
 use shoal_images::error::ImageError;
 use shoal_images::geometry::Size;
 use shoal_images::probe::{ImageInfo, Limits, probe};
@@ -80,9 +80,8 @@ impl Pictures {
 pub(super) enum Need {
     /// Every pixel.
     Full,
-    /// It scales down anyway: the picture may come reduced, as long as both of its sides keep at
-    /// least so many pixels.
-    AtLeast(u32),
+    /// It scales down anyway: the picture may come reduced, as far as this allows.
+    AtLeast(Least),
 }
 
 /// Pixels as stored, and how to turn them upright. Cheap to clone.
@@ -168,7 +167,7 @@ impl<'a> Encoded<'a> {
         }
         let decoded = match need {
             Need::Full => decode(&self.content, self.limits),
-            Need::AtLeast(side) => decode_at_least(&self.content, self.limits, side),
+            Need::AtLeast(least) => decode_at_least(&self.content, self.limits, least),
         };
         let frame = decoded.map(|decoded| Frame {
             image: Arc::new(decoded.image),

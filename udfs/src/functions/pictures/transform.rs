@@ -8,6 +8,7 @@ use datafusion::common::{Result, plan_datafusion_err, plan_err};
 use image::DynamicImage;
 use shoal_images::color_space::{ColorSpace, to_color_space};
 use shoal_images::convert::{Mode, WHITE, convert};
+use shoal_images::decode::Least;
 use shoal_images::geometry::{crop, flip_horizontal, flip_vertical, rotate, swaps_sides};
 use shoal_images::resize::{Filter, Fit, resize_to};
 
@@ -141,8 +142,11 @@ impl Resize {
     }
 
     fn need(&self) -> Need {
-        let least = self.filter.least_side(self.width.max(self.height));
-        least.map_or(Need::Full, Need::AtLeast)
+        match self.filter.least_side(self.width.max(self.height)) {
+            None => Need::Full,
+            Some(side) if self.fit == Fit::Inside => Need::AtLeast(Least::Longer(side)),
+            Some(side) => Need::AtLeast(Least::Sides(side)),
+        }
     }
 
     /// The scaled picture, upright.
