@@ -113,7 +113,7 @@ def test_an_index_finds_nearly_all(session, format, using):
     for search in (f"SELECT id FROM vector_search('vectors', 'v', {literal(queries[0])}, {K})",
                    f"SELECT id FROM vectors ORDER BY cosine_distance(v, {literal(queries[0])}) LIMIT {K}"):
         plan = run(session, f"EXPLAIN {search}")
-        assert any("rows=40 of" in text for _, text in plan), plan
+        assert any("rows=20 of" in text for _, text in plan), plan
     hits = 0
     for query in queries:
         found = ids(run(session, f"SELECT id FROM vectors ORDER BY cosine_distance(v, {literal(query)}) LIMIT {K}"))

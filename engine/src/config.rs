@@ -1,7 +1,7 @@
 //! Settings of a session: which keys `SET` takes, and the DataFusion configuration they make.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::thread::available_parallelism;
 
 use ballista_core::extension::SessionConfigExt;
@@ -28,6 +28,9 @@ const SPARK_NAMES: [(&str, &str); 2] = [
     ),
 ];
 
+/// CPUs that this process may use. Asking takes reading files of the control group.
+static CPUS: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, usize::from));
+
 /// The configuration every session starts from.
 pub(crate) fn base_config() -> SessionConfig {
     SessionConfig::new_with_ballista()
@@ -38,10 +41,9 @@ pub(crate) fn base_config() -> SessionConfig {
 
 /// `config` for a plan that runs in this process.
 pub(crate) fn local_config(config: &SessionConfig) -> SessionConfig {
-    let cpus = available_parallelism().map_or(1, usize::from);
     let mut local = config
         .clone()
-        .with_target_partitions(cpus)
+        .with_target_partitions(*CPUS)
         .with_round_robin_repartition(true);
     let optimizer = &mut local.options_mut().optimizer;
     optimizer.prefer_hash_join = true;

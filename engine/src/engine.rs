@@ -30,6 +30,7 @@ use crate::cluster::Cluster;
 use crate::config::base_config;
 use crate::error::{EngineError, Result};
 use crate::leaves::PushFieldsOfColumns;
+use crate::one_batch::KeepOneBatch;
 use crate::scope::{Current, FullName, nearest};
 use crate::session::{Principal, Session};
 use crate::split::SplitBatches;
@@ -258,6 +259,7 @@ fn base_state(settings: &Settings, lake: &Arc<Lake>, models: &Models) -> Result<
         .with_runtime_env(lake.runtime(runtime)?)
         .with_query_planner(Arc::new(Planner))
         .with_optimizer_rules(rules)
+        .with_physical_optimizer_rule(Arc::new(KeepOneBatch))
         .with_type_planner(Arc::new(crate::types::SparkTypes))
         .build();
     shoal_udfs::register_functions(&mut state, limits)?;

@@ -35,6 +35,7 @@ mod leaves;
 mod model_calls;
 mod models;
 mod named_arguments;
+mod one_batch;
 mod parameters;
 pub mod parser;
 mod part;

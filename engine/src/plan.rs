@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, FieldRef, Schema};
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{DFSchema, ParamValues, ScalarValue};
 use datafusion::execution::context::{SessionContext, SessionState};
@@ -79,22 +79,35 @@ async fn plan_query(
 }
 
 /// Binds parameters and, once none is open, optimizes.
+///
+/// Vectors are bound last: no rule decides anything by their numbers, but many write out the expressions they
+/// look at, hundreds of numbers each time.
 pub(crate) fn optimized(
     mut state: SessionState,
     plan: LogicalPlan,
     parameters: Option<ParamValues>,
 ) -> Result<QueryPlan> {
-    let plan = bound(plan, parameters)?;
-    let plan = if plan.get_parameter_fields()?.is_empty() {
-        top_rows::decide_first(state.optimize(&plan)?)?
-    } else {
-        plan
+    let open = plan.get_parameter_fields()?;
+    let plan = match parameters {
+        Some(vectors) if open.values().all(is_vector) => {
+            top_rows::decide_first(bound(state.optimize(&plan)?, Some(vectors))?)?
+        }
+        None if !open.is_empty() => plan,
+        parameters => top_rows::decide_first(state.optimize(&bound(plan, parameters)?)?)?,
     };
     bound_batches(&mut state, &plan)?;
     Ok(QueryPlan {
         ctx: SessionContext::new_with_state(state),
         plan,
     })
+}
+
+/// Whether a parameter stands where vectors do. An array of whole numbers may be a list of keys, which rules
+/// do look at.
+fn is_vector(parameter: &Option<FieldRef>) -> bool {
+    let list = parameter.as_ref().map(|field| field.data_type());
+    matches!(list, Some(DataType::List(item) | DataType::FixedSizeList(item, _))
+        if item.data_type().is_floating())
 }
 
 /// `plan` with its parameters bound, if there are any values.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::execution::context::SessionContext;
+use datafusion::execution::context::{SessionContext, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::command::Command;
@@ -103,19 +103,24 @@ impl QueryPlan {
         Arc::new(self.plan.schema().as_arrow().clone())
     }
 
-    /// The context for running the plan in this process: one partition per CPU and what
+    /// The session for running the plan in this process: one partition per CPU and what
     /// DataFusion does best within one process, which Ballista must switch off.
+    pub fn local_state(&self) -> SessionState {
+        local_state(&self.ctx)
+    }
+
+    /// The same as a context.
     pub fn local_ctx(&self) -> SessionContext {
-        local_context(&self.ctx)
+        SessionContext::new_with_state(self.local_state())
     }
 }
 
-/// `ctx` for running a plan in this process.
-pub(crate) fn local_context(ctx: &SessionContext) -> SessionContext {
+/// The session of `ctx` for running a plan in this process.
+fn local_state(ctx: &SessionContext) -> SessionState {
     let mut state = ctx.state();
     let config = local_config(state.config());
     *state.config_mut() = config;
-    SessionContext::new_with_state(state)
+    state
 }
 
 /// What a command answers.

@@ -12,7 +12,7 @@ use shoal_lake::{Changes, Committed, CreateTable, DataFile, IndexManifest, Snaps
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::index;
-use crate::planned::{QueryPlan, local_context};
+use crate::planned::QueryPlan;
 
 /// A write that was planned and neither run nor committed.
 pub struct WritePlan {
@@ -79,11 +79,6 @@ impl WritePlan {
             ctx: self.ctx.clone(),
             plan: self.plan.clone(),
         }
-    }
-
-    /// The context for running it in this process; see [`QueryPlan::local_ctx`].
-    pub fn local_ctx(&self) -> SessionContext {
-        local_context(&self.ctx)
     }
 
     /// Commits `files`, all in one version of the table, and returns the number of rows in them.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::physical_plan::execute_stream;
-use datafusion::prelude::SessionContext;
 use shoal_config::QuerySettings;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -57,20 +57,19 @@ impl Local {
         }
     }
 
-    /// Waits for a place, and starts `plan`, which is optimized.
+    /// Waits for a place, and starts `plan`, which is optimized, in the session `state`.
     pub(crate) async fn start(
         &self,
-        context: &SessionContext,
+        state: &SessionState,
         plan: &LogicalPlan,
     ) -> Result<LocalRows, DataFusionError> {
         let place = Arc::clone(&self.places)
             .acquire_owned()
             .await
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let state = context.state();
         // `SessionState::create_physical_plan` would optimize the plan once more.
         let planner = state.query_planner();
-        let plan = planner.create_physical_plan(plan, &state).await?;
+        let plan = planner.create_physical_plan(plan, state).await?;
         // Computed in a task of its own: some operators do not come up for air, and whoever waits
         // for the rows must be able to give up.
         let rows = spawn_buffered(execute_stream(plan, state.task_ctx())?, BATCHES_AHEAD);

@@ -63,7 +63,7 @@ impl Places {
         let failed = |error: datafusion::error::DataFusionError| failed(query, error);
         let mut local = self
             .local
-            .start(&plan.local_ctx(), &plan.plan)
+            .start(&plan.local_state(), &plan.plan)
             .await
             .map_err(failed)?;
         query.progress.set_state(QueryState::Running);

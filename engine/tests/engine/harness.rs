@@ -158,7 +158,8 @@ pub async fn execute(planned: Planned) -> Result<Outcome, EngineError> {
 }
 
 pub async fn write_and_commit(write: WritePlan) -> Result<u64, EngineError> {
-    let batches = run(&write.local_ctx(), &write.plan).await?;
+    let query = write.query();
+    let batches = run(&query.local_ctx(), &query.plan).await?;
     let mut files = Vec::new();
     for batch in &batches {
         files.extend(shoal_lake::decode_files(batch)?);

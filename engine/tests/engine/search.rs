@@ -142,24 +142,39 @@ async fn a_vector_and_a_number_of_rows_may_be_parameters() {
     let lake = Lake::new().await;
     let rows = vectors(&lake).await;
     let query = [0.5, -0.25, 1.0, 0.0, 0.125, -1.0, 0.75, 0.5];
-    let sql = "SELECT id FROM vector_search('v', 'v', ?, ?)";
-    let statement = lake.session.parse(sql).unwrap().remove(0);
-    let open = lake.session.plan(statement.clone(), None).await.unwrap();
-    let parameters = open.parameters().unwrap();
-    assert!(
-        parameters.field(0).data_type().to_string().contains("List"),
-        "{parameters}"
-    );
     let list = ScalarValue::List(ScalarValue::new_list_nullable(
         &query.map(|x: f32| ScalarValue::Float32(Some(x))),
         &arrow::datatypes::DataType::Float32,
     ));
-    let values = ParamValues::from(vec![list, ScalarValue::Int64(Some(3))]);
-    let planned = lake.session.plan(statement, Some(values)).await.unwrap();
-    let Outcome::Rows(batches) = execute(planned).await.unwrap() else {
-        panic!("rows");
-    };
-    assert_eq!(lines(&batches), nearest(&rows, &query, 3, cosine, |_| true));
+    let nearest = nearest(&rows, &query, 3, cosine, |_| true);
+    for (sql, values) in [
+        (
+            "SELECT id FROM vector_search('v', 'v', ?, ?)",
+            vec![list.clone(), ScalarValue::Int64(Some(3))],
+        ),
+        (
+            "SELECT id FROM vector_search('v', 'v', ?, 3)",
+            vec![list.clone()],
+        ),
+        (
+            "SELECT id FROM v ORDER BY cosine_distance(v, CAST(? AS ARRAY<FLOAT>)) LIMIT 3",
+            vec![list],
+        ),
+    ] {
+        let statement = lake.session.parse(sql).unwrap().remove(0);
+        let open = lake.session.plan(statement.clone(), None).await.unwrap();
+        let parameters = open.parameters().unwrap();
+        assert!(
+            parameters.field(0).data_type().to_string().contains("List"),
+            "{parameters}"
+        );
+        let values = Some(ParamValues::from(values));
+        let planned = lake.session.plan(statement, values).await.unwrap();
+        let Outcome::Rows(batches) = execute(planned).await.unwrap() else {
+            panic!("rows");
+        };
+        assert_eq!(lines(&batches), nearest, "{sql}");
+    }
 }
 
 #[tokio::test]

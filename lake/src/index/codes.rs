@@ -148,20 +148,21 @@ impl Entries {
         dispatch!(*LEVEL, _simd => self.scored(query))
     }
 
+    /// A loop, because the closure of a `map` would be compiled without the instructions of [`LEVEL`].
     #[inline(always)]
     fn scored(&self, query: &Query) -> Vec<Hit> {
+        let mut hits = Vec::with_capacity(self.rows.len());
         let places = self.files.iter().zip(&self.rows);
         let codes = self.codes.chunks_exact(query.code.len().max(1));
         let lengths = self.scales.iter().zip(&self.squares);
-        places
-            .zip(codes)
-            .zip(lengths)
-            .map(|(((file, row), code), (scale, square))| Hit {
+        for (((file, row), code), (scale, square)) in places.zip(codes).zip(lengths) {
+            hits.push(Hit {
                 score: query.score(code, *scale, *square),
                 file: *file,
                 row: *row,
-            })
-            .collect()
+            });
+        }
+        hits
     }
 }
 
@@ -253,10 +254,20 @@ pub(super) fn inlined_dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
+/// As [`inlined_dot`].
 #[inline(always)]
 fn code_dot(a: &[i16], b: &[i8]) -> i32 {
-    a.iter()
-        .zip(b)
-        .map(|(x, y)| i32::from(*x) * i32::from(*y))
-        .sum()
+    const LANES: usize = 32;
+    let ((a_lanes, a_rest), (b_lanes, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0i32; LANES];
+    for (a, b) in a_lanes.iter().zip(b_lanes) {
+        for ((sum, x), y) in sums.iter_mut().zip(a).zip(b) {
+            *sum += i32::from(*x) * i32::from(*y);
+        }
+    }
+    let mut total: i32 = sums.iter().sum();
+    for (x, y) in a_rest.iter().zip(b_rest) {
+        total += i32::from(*x) * i32::from(*y);
+    }
+    total
 }

@@ -18,8 +18,7 @@ use crate::error::{LakeError, Result};
 const TRAINING_ROWS_PER_LIST: usize = 40;
 const TRAINING_ROUNDS: usize = 8;
 const MAX_LISTS: usize = 4096;
-/// Lists that a search reads at least, and the largest share of them.
-const MIN_PROBED: usize = 8;
+/// The largest share of the lists that a search reads unless it is told.
 const MAX_PROBED_SHARE: f64 = 0.5;
 /// How many rows are searched for to learn how many lists a search has to read, and the share of
 /// their nearest rows that are to be found. Vectors that hardly cluster need many times more than
@@ -35,8 +34,9 @@ struct HeadText {
     dimensions: usize,
     /// Rows of each list.
     lists: Vec<u32>,
-    /// Lists that a search reads unless it is told.
-    probes: usize,
+    /// Lists that a search for the nearest row of the segment reads unless it is told, for the two nearest,
+    /// and so on.
+    probes: Vec<usize>,
 }
 
 /// A segment without its lists.
@@ -123,11 +123,16 @@ impl Head {
         at(list)..at(list + 1)
     }
 
-    /// The lists that a search reads: those nearest to the query.
-    pub(super) fn probed(&self, query: &Query, probes: Option<usize>) -> Vec<u32> {
-        let mut lists = in_order(query, &self.centroids, &self.text.lists);
-        lists.truncate(probes.unwrap_or(self.text.probes).max(1));
-        lists
+    /// How many lists are enough to find the `nearest` rows of the segment.
+    pub(super) fn enough(&self, nearest: usize) -> usize {
+        let probes = &self.text.probes;
+        let enough = probes.get(nearest.saturating_sub(1)).or(probes.last());
+        enough.copied().unwrap_or_default()
+    }
+
+    /// The lists that hold rows, with how near to the query they are.
+    pub(super) fn lists(&self, query: &Query) -> Vec<(f32, u32)> {
+        scored_lists(query, &self.centroids, &self.text.lists)
     }
 
     /// Reads a list from its block.
@@ -137,49 +142,55 @@ impl Head {
     }
 }
 
-/// The lists that hold rows, those with the nearest centroids first.
-fn in_order(query: &Query, centroids: &[f32], rows: &[u32]) -> Vec<u32> {
+/// The lists that hold rows, with the scores of their centroids: the smaller, the nearer.
+fn scored_lists(query: &Query, centroids: &[f32], rows: &[u32]) -> Vec<(f32, u32)> {
     let each = centroids.chunks_exact(query.dimensions().max(1)).zip(rows);
-    let mut lists: Vec<(f32, u32)> = (0u32..)
+    (0u32..)
         .zip(each)
         .filter(|(_, (_, rows))| **rows > 0)
         .map(|(list, (centroid, _))| (query.centroid_score(centroid), list))
-        .collect();
-    lists.sort_by(|a, b| a.0.total_cmp(&b.0));
-    lists.into_iter().map(|(_, list)| list).collect()
+        .collect()
 }
 
-/// How many lists have to be read to find most of the rows nearest to some of the rows themselves.
+/// How many lists have to be read to find most of the rows nearest to some of the rows themselves: of the one
+/// nearest row, of the two nearest, and so on; never fewer lists than rows.
 fn enough_lists(
     vectors: &Vectors,
     metric: Metric,
     centroids: &[f32],
     lists: &[u32],
     list_of: &[u32],
-) -> usize {
+) -> Vec<usize> {
     let rows = vectors.places.len();
     let mut random = StdRng::seed_from_u64(rows as u64 + 1);
-    let mut needed: Vec<usize> = Vec::new();
+    // By how near a row is: for each row that was tried, the place of its list.
+    let mut needed: Vec<Vec<usize>> = vec![Vec::new(); TRIED_NEAREST];
     for row in sample(&mut random, rows, TRIED_ROWS.min(rows)) {
         let vector = vectors.row(row);
         let Some(query) = Query::new(vector, metric) else {
             continue;
         };
-        let order = in_order(&query, centroids, lists);
-        for near in nearest_rows(vectors, metric, row) {
-            let list = list_of.get(near);
-            let place = order.iter().position(|other| Some(other) == list);
+        let mut order = scored_lists(&query, centroids, lists);
+        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        for (near, needed) in nearest_rows(vectors, metric, row).iter().zip(&mut needed) {
+            let list = list_of.get(*near);
+            let place = order.iter().position(|(_, other)| Some(other) == list);
             needed.extend(place.map(|place| place + 1));
         }
     }
-    needed.sort_unstable();
-    let enough = (needed.len() as f64 * WANTED_RECALL).ceil() as usize;
-    let enough = needed.get(enough.saturating_sub(1)).copied().unwrap_or(0);
     let most = (lists.len() as f64 * MAX_PROBED_SHARE).ceil() as usize;
-    enough.min(most).max(MIN_PROBED)
+    (1..=TRIED_NEAREST)
+        .map(|nearest| {
+            let mut needed: Vec<usize> = needed.iter().take(nearest).flatten().copied().collect();
+            needed.sort_unstable();
+            let enough = (needed.len() as f64 * WANTED_RECALL).ceil() as usize;
+            let enough = needed.get(enough.saturating_sub(1)).copied().unwrap_or(0);
+            enough.min(most).max(nearest)
+        })
+        .collect()
 }
 
-/// The rows nearest to a row, without itself.
+/// The rows nearest to a row, without itself, the nearest first.
 fn nearest_rows(vectors: &Vectors, metric: Metric, row: usize) -> Vec<usize> {
     let vector = vectors.row(row);
     let score = |other: usize| {
@@ -195,6 +206,7 @@ fn nearest_rows(vectors: &Vectors, metric: Metric, row: usize) -> Vec<usize> {
         scored.select_nth_unstable_by(TRIED_NEAREST, |a, b| a.0.total_cmp(&b.0));
         scored.truncate(TRIED_NEAREST);
     }
+    scored.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     scored.into_iter().map(|(_, other)| other).collect()
 }
 
@@ -316,6 +328,14 @@ mod tests {
         encode(&vectors, metric, None).unwrap()
     }
 
+    /// The lists that a search for the `nearest` rows reads where there is no other segment.
+    fn nearest_lists(head: &Head, query: &Query, nearest: usize) -> Vec<u32> {
+        let mut lists = head.lists(query);
+        lists.sort_by(|a, b| a.0.total_cmp(&b.0));
+        lists.truncate(head.enough(nearest));
+        lists.into_iter().map(|(_, list)| list).collect()
+    }
+
     /// How many of the ten rows nearest to each query are among the forty best of the lists that a search
     /// reads, which hold no more than two thirds of the rows.
     fn found(
@@ -330,7 +350,7 @@ mod tests {
             let wanted = exact(rows, query, metric, 10);
             let query = Query::new(query, metric).unwrap();
             let mut hits = Vec::new();
-            for list in head.probed(&query, None) {
+            for list in nearest_lists(head, &query, 10) {
                 let range = head.range(list);
                 let block = &segment.bytes[range.start as usize..range.end as usize];
                 hits.extend(head.block(list, block).unwrap().hits(&query));
@@ -369,10 +389,19 @@ mod tests {
         for metric in [Metric::Cosine, Metric::L2, Metric::InnerProduct] {
             let segment = segment(&rows, metric);
             let head = Head::decode(&segment.bytes[..segment.head_bytes as usize]).unwrap();
-            assert!(head.text.probes > MIN_PROBED, "{metric:?}");
+            assert!(head.text.probes.last() > Some(&TRIED_NEAREST), "{metric:?}");
             let found = found(&segment, &head, &rows, &random(2, 40), metric);
             assert!(found >= 340, "{metric:?}: {found} of 400");
         }
+    }
+
+    #[test]
+    fn fewer_rows_of_a_segment_need_fewer_lists() {
+        let segment = segment(&clustered(4000, 24, 60), Metric::Cosine);
+        let head = Head::decode(&segment.bytes[..segment.head_bytes as usize]).unwrap();
+        assert!(head.text.probes.is_sorted(), "{:?}", head.text.probes);
+        assert!(head.enough(2) < head.enough(10));
+        assert_eq!(head.enough(500), head.enough(10));
     }
 
     #[test]

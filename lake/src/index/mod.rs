@@ -9,10 +9,10 @@
 //! in any way but missing a near row: rows of files that are gone are not read because their files are
 //! not, new files are searched exactly, distances are exact.
 //!
-//! **Kinds.** Both hold vectors quantized to 8 bits; candidates are four times as many as the rows that are
+//! **Kinds.** Both hold vectors quantized to 8 bits; candidates are twice as many as the rows that are
 //! wanted, which makes up for that. Inverted lists (IVF): each segment has its own k-means centroids, about
-//! √rows of them. It is built fast and read by a few ranges of one object, which suits an object store, so it
-//! is what to take in doubt. A graph (HNSW): fewer vectors are looked at, but it takes far longer to build,
+//! √rows of them, and a search reads the lists nearest among those of all segments. It is built fast and read by a
+//! few ranges of an object, which suits an object store, so it is what to take in doubt. A graph (HNSW): fewer vectors are looked at, but it takes far longer to build,
 //! and a search needs it whole in memory.
 //!
 //! **Segments.** Building is a query: a scan of the column under an [`IndexExec`], which runs on all executors.

@@ -2,11 +2,9 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    ops::Range,
     sync::Arc,
 };
 
-use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use moka::future::Cache;
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
@@ -28,9 +26,10 @@ const CACHE_BYTES: u64 = 512 << 20;
 /// Graphs are of use only whole.
 const GRAPH_CACHE_BYTES: u64 = 1 << 30;
 const PARALLEL_SEGMENTS: usize = 8;
-/// Candidates for each row that is wanted: distances of the search are about 1 in 100 off.
-const CANDIDATES_PER_ROW: usize = 4;
-const MIN_CANDIDATES: usize = 32;
+/// Candidates for each row that is wanted: distances of the search are about 1 in 100 off, by which the ten nearest
+/// are among the first twelve of 300,000, or among the first twenty where a few dimensions outweigh all others.
+const CANDIDATES_PER_ROW: usize = 2;
+const MIN_CANDIDATES: usize = 20;
 
 /// Rows that may be the nearest, by data file. Of a file that is not among the keys, all may be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,25 +100,22 @@ impl IndexCache {
             live,
             query,
             count: (k * CANDIDATES_PER_ROW).max(MIN_CANDIDATES),
+            // Which lists are read is decided among all segments, so each counts as holding as many.
+            of_each: k.div_ceil(index.segments.len().max(1)),
         };
-        let searched: Vec<_> = index
-            .segments
-            .iter()
-            .map(|segment| self.segment(&search, segment))
-            .collect();
-        let found: Vec<Option<Vec<Hit>>> = futures::stream::iter(searched)
-            .buffered(PARALLEL_SEGMENTS)
-            .try_collect()
-            .await?;
+        let found = match index.kind {
+            IndexKind::Ivf => self.in_lists(&search).await?,
+            IndexKind::Hnsw => self.in_graphs(&search).await?,
+        };
+        let Some(found) = found else {
+            return Ok(None);
+        };
         let mut candidates = Candidates {
             index: index.name.clone(),
             rows: HashMap::new(),
         };
         let mut all: Vec<(&str, Hit)> = Vec::new();
         for (segment, hits) in index.segments.iter().zip(found) {
-            let Some(hits) = hits else {
-                return Ok(None);
-            };
             for file in segment.files.iter().filter(|file| live.contains(*file)) {
                 candidates.rows.entry(file.clone()).or_default();
             }
@@ -137,55 +133,73 @@ impl IndexCache {
         Ok((candidates.len() >= k).then_some(candidates))
     }
 
-    /// The best rows of one segment; nothing if its vectors have another length.
-    async fn segment(&self, search: &Search<'_>, segment: &Segment) -> Result<Option<Vec<Hit>>> {
-        if segment.rows == 0 {
-            return Ok(Some(vec![]));
-        }
-        let path = object_path(&search.table.location, &segment.path)?;
-        let hits = match search.index.kind {
-            IndexKind::Ivf => self.in_lists(search, segment, &path).await?,
-            IndexKind::Hnsw => self.in_graph(search, segment, &path).await?,
-        };
-        let is_live: Vec<bool> = segment
-            .files
-            .iter()
-            .map(|f| search.live.contains(f))
-            .collect();
-        let is_live = |hit: &Hit| is_live.get(hit.file as usize).copied().unwrap_or(false);
-        Ok(hits.map(|mut hits| {
-            hits.retain(is_live);
-            if hits.len() > search.count {
-                hits.select_nth_unstable_by(search.count, |a, b| a.score.total_cmp(&b.score));
-                hits.truncate(search.count);
+    /// The best rows of each segment, from the lists nearest to the query; nothing if the vectors have another
+    /// length. Which lists are read is decided among those of all segments: rows that came together may have
+    /// all that is near in one segment.
+    async fn in_lists(&self, search: &Search<'_>) -> Result<Option<Vec<Vec<Hit>>>> {
+        let segments = &search.index.segments;
+        let heads = each(segments.iter().map(|segment| self.head(search, segment))).await?;
+        let mut lists: Vec<(f32, usize, u32)> = Vec::new();
+        let mut enough = 0;
+        for (segment, head) in heads.iter().enumerate() {
+            let Some(head) = head else { continue };
+            if head.dimensions() != search.query.dimensions() {
+                return Ok(None);
             }
-            hits
-        }))
+            let own = head.lists(&search.query).into_iter();
+            lists.extend(own.map(|(score, list)| (score, segment, list)));
+            let probes = search.index.breadth;
+            enough += probes.unwrap_or_else(|| head.enough(search.of_each)).max(1);
+        }
+        if lists.len() > enough {
+            lists.select_nth_unstable_by(enough, |a, b| a.0.total_cmp(&b.0));
+            lists.truncate(enough);
+        }
+        let mut chosen: Vec<Vec<u32>> = vec![Vec::new(); segments.len()];
+        for (_, segment, list) in lists {
+            if let Some(chosen) = chosen.get_mut(segment) {
+                chosen.push(list);
+            }
+        }
+        let read = segments.iter().zip(heads).zip(chosen);
+        let read = read.map(|((segment, head), chosen)| async move {
+            match head {
+                Some(head) => self.in_chosen(search, segment, &head, chosen).await,
+                None => Ok(vec![]),
+            }
+        });
+        each(read).await.map(Some)
     }
 
-    /// Rows of the lists nearest to the query.
-    async fn in_lists(
+    /// What stands before the lists of a segment; nothing if it holds no rows.
+    async fn head(&self, search: &Search<'_>, segment: &Segment) -> Result<Option<Arc<Head>>> {
+        if segment.rows == 0 {
+            return Ok(None);
+        }
+        let path = search.path(segment)?;
+        if let Some(head) = self.heads.get(&path).await {
+            return Ok(Some(head));
+        }
+        let read = search.store.get_range(&path, 0..segment.head_bytes).await;
+        let bytes = read.map_err(LakeError::store(format!("reading {path}")))?;
+        let head = Head::decode(&bytes).ok_or_else(|| search.unreadable(&path))?;
+        let head = Arc::new(head);
+        self.heads.insert(path, head.clone()).await;
+        Ok(Some(head))
+    }
+
+    /// The best rows of some lists of a segment.
+    async fn in_chosen(
         &self,
         search: &Search<'_>,
         segment: &Segment,
-        path: &Path,
-    ) -> Result<Option<Vec<Hit>>> {
-        let head = match self.heads.get(path).await {
-            Some(head) => head,
-            None => {
-                let bytes = search.read(path, 0..segment.head_bytes).await?;
-                let head = Head::decode(&bytes).ok_or_else(|| search.unreadable(path))?;
-                let head = Arc::new(head);
-                self.heads.insert(path.clone(), head.clone()).await;
-                head
-            }
-        };
-        if head.dimensions() != search.query.dimensions() {
-            return Ok(None);
-        }
+        head: &Head,
+        lists: Vec<u32>,
+    ) -> Result<Vec<Hit>> {
+        let path = search.path(segment)?;
         let mut blocks = Vec::new();
         let mut missing = Vec::new();
-        for list in head.probed(&search.query, search.index.breadth) {
+        for list in lists {
             match self.blocks.get(&(path.clone(), list)).await {
                 Some(block) => blocks.push(block),
                 None => missing.push(list),
@@ -193,11 +207,11 @@ impl IndexCache {
         }
         if !missing.is_empty() {
             let ranges: Vec<_> = missing.iter().map(|list| head.range(*list)).collect();
-            let read = search.store.get_ranges(path, &ranges).await;
+            let read = search.store.get_ranges(&path, &ranges).await;
             let read = read.map_err(LakeError::store(format!("reading {path}")))?;
             for (list, bytes) in missing.into_iter().zip(read) {
                 let block = head.block(list, &bytes);
-                let block = Arc::new(block.ok_or_else(|| search.unreadable(path))?);
+                let block = Arc::new(block.ok_or_else(|| search.unreadable(&path))?);
                 self.blocks
                     .insert((path.clone(), list), block.clone())
                     .await;
@@ -205,26 +219,33 @@ impl IndexCache {
             }
         }
         let hits = blocks.iter().flat_map(|block| block.hits(&search.query));
-        Ok(Some(hits.collect()))
+        Ok(search.best(segment, hits.collect()))
+    }
+
+    /// The best rows of each segment that a walk over its graph finds; nothing if the vectors have another
+    /// length.
+    async fn in_graphs(&self, search: &Search<'_>) -> Result<Option<Vec<Vec<Hit>>>> {
+        let segments = search.index.segments.iter();
+        let found = each(segments.map(|segment| self.in_graph(search, segment))).await?;
+        Ok(found.into_iter().collect())
     }
 
     /// Rows that a walk over the graph finds: more of them where files are gone.
-    async fn in_graph(
-        &self,
-        search: &Search<'_>,
-        segment: &Segment,
-        path: &Path,
-    ) -> Result<Option<Vec<Hit>>> {
-        let graph = match self.graphs.get(path).await {
+    async fn in_graph(&self, search: &Search<'_>, segment: &Segment) -> Result<Option<Vec<Hit>>> {
+        if segment.rows == 0 {
+            return Ok(Some(vec![]));
+        }
+        let path = search.path(segment)?;
+        let graph = match self.graphs.get(&path).await {
             Some(graph) => graph,
             None => {
-                let bytes = search.store.get(path).await;
+                let bytes = search.store.get(&path).await;
                 let bytes = bytes.map_err(LakeError::store(format!("reading {path}")))?;
                 let bytes = bytes.bytes().await;
                 let bytes = bytes.map_err(LakeError::store(format!("reading {path}")))?;
-                let graph = Graph::decode(&bytes).ok_or_else(|| search.unreadable(path))?;
+                let graph = Graph::decode(&bytes).ok_or_else(|| search.unreadable(&path))?;
                 let graph = Arc::new(graph);
-                self.graphs.insert(path.clone(), graph.clone()).await;
+                self.graphs.insert(path, graph.clone()).await;
                 graph
             }
         };
@@ -232,13 +253,22 @@ impl IndexCache {
             return Ok(None);
         }
         let all_live = segment.files.iter().all(|file| search.live.contains(file));
-        let count = if all_live {
-            search.count
-        } else {
-            3 * search.count
+        let count = match all_live {
+            true => search.count,
+            false => 3 * search.count,
         };
-        Ok(Some(graph.hits(&search.query, count, search.index.breadth)))
+        let hits = graph.hits(&search.query, count, search.index.breadth);
+        Ok(Some(search.best(segment, hits)))
     }
+}
+
+/// What all of `futures` give, in their order; some run side by side.
+async fn each<T>(futures: impl Iterator<Item = impl Future<Output = Result<T>>>) -> Result<Vec<T>> {
+    let futures: Vec<_> = futures.collect();
+    futures::stream::iter(futures)
+        .buffered(PARALLEL_SEGMENTS)
+        .try_collect()
+        .await
 }
 
 /// One search of an index.
@@ -248,13 +278,28 @@ struct Search<'a> {
     index: &'a IndexManifest,
     live: &'a HashSet<String>,
     query: Query,
+    /// Candidates that are wanted.
     count: usize,
+    /// How many of the nearest rows each segment is expected to hold.
+    of_each: usize,
 }
 
 impl Search<'_> {
-    async fn read(&self, path: &Path, range: Range<u64>) -> Result<Bytes> {
-        let read = self.store.get_range(path, range).await;
-        read.map_err(LakeError::store(format!("reading {path}")))
+    /// Where a segment lies.
+    fn path(&self, segment: &Segment) -> Result<Path> {
+        object_path(&self.table.location, &segment.path)
+    }
+
+    /// The best hits whose files still belong to the table.
+    fn best(&self, segment: &Segment, mut hits: Vec<Hit>) -> Vec<Hit> {
+        let files = segment.files.iter();
+        let is_live: Vec<bool> = files.map(|file| self.live.contains(file)).collect();
+        hits.retain(|hit| is_live.get(hit.file as usize).copied().unwrap_or(false));
+        if hits.len() > self.count {
+            hits.select_nth_unstable_by(self.count, |a, b| a.score.total_cmp(&b.score));
+            hits.truncate(self.count);
+        }
+        hits
     }
 
     fn unreadable(&self, path: &Path) -> LakeError {
