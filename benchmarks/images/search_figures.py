@@ -22,10 +22,10 @@ EXACT = {
     "Shoal": ("Shoal, exact", 1),
 }
 INDEXED = {
-    "LanceDB IVF_PQ": ("LanceDB, IVF_PQ", 3),
-    "LanceDB IVF_HNSW_SQ": ("LanceDB, IVF_HNSW_SQ", 3),
-    "Shoal IVF": ("Shoal, IVF", 3),
-    "Shoal HNSW": ("Shoal, HNSW", 3),
+    "LanceDB IVF_PQ": ("LanceDB, IVF_PQ", 7),
+    "LanceDB IVF_HNSW_SQ": ("LanceDB, IVF_HNSW_SQ", 7),
+    "Shoal IVF": ("Shoal, IVF", 7),
+    "Shoal HNSW": ("Shoal, HNSW", 7),
 }
 #: Called in process, without SQL, a wire or a table.
 ALONE = {

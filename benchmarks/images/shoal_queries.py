@@ -66,8 +66,8 @@ def create_index(kind: str) -> str:
 
 
 #: For each kind of index the option by which a search looks at more, and what is tried beside the default.
-#: A graph never keeps fewer nodes in view than candidates are wanted, which are 4 k.
+#: A graph never keeps fewer nodes in view than candidates are wanted, which are 2 k.
 BREADTHS = {
     "IVF": ("probes", (1, 2, 4, 8, 16, 32, 64, 128)),
-    "HNSW": ("breadth", (40, 96, 128, 256, 512)),
+    "HNSW": ("breadth", (20, 40, 96, 128, 256, 512)),
 }
