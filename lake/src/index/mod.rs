@@ -12,8 +12,8 @@
 //! **Kinds.** Both hold vectors quantized to 8 bits; candidates are twice as many as the rows that are
 //! wanted, which makes up for that. Inverted lists (IVF): each segment has its own k-means centroids, about
 //! √rows of them, and a search reads the lists nearest among those of all segments. It is built fast and read by a
-//! few ranges of an object, which suits an object store, so it is what to take in doubt. A graph (HNSW): fewer vectors are looked at, but it takes far longer to build,
-//! and a search needs it whole in memory.
+//! few ranges of an object, which suits an object store, so it is what to take in doubt. A graph (HNSW): fewer
+//! vectors are looked at, but it takes far longer to build, and a search needs it whole in memory.
 //!
 //! **Segments.** Building is a query: a scan of the column under an [`IndexExec`], which runs on all executors.
 //! Each task makes segments of its files, [`SEGMENT_BYTES`] of vectors at a time, which bounds its memory, and
